@@ -26,13 +26,14 @@ from .settings import Setting
 
 def small_masks(
     classes: Sequence[str], maps: Mapping[CaptureConfig, AttentionMaps], settings: Sequence[Setting]
-) -> dict[Setting, list[SoftMask]]:
-    """The soft mask (R, R) of each class, by the `without_refinement` of every setting: settings that differ only in
-    later steps share one.
+) -> dict[Setting, torch.Tensor]:
+    """Soft masks (C, R, R), by the `without_refinement` of every setting: settings that differ only in later steps
+    share one.
     """
     wanted = dict.fromkeys(s.without_refinement for s in settings)
     return {
-        bare: [SoftMask(soft_mask(maps[bare.capture], name, bare.config).soft) for name in classes] for bare in wanted
+        bare: torch.stack([soft_mask(maps[bare.capture], name, bare.config).soft for name in classes])
+        for bare in wanted
     }
 
 
@@ -44,13 +45,14 @@ def soft_masks(
 
 
 def refined_masks(
-    image: np.ndarray, small: Mapping[Setting, Sequence[SoftMask]], settings: Sequence[Setting]
+    image: np.ndarray, small: Mapping[Setting, torch.Tensor], settings: Sequence[Setting]
 ) -> torch.Tensor:
     """The result of `soft_masks`, from the `small_masks` of these settings (or of more). PAMR runs once for all
     settings with the same PAMR constants, so that its weights are computed once."""
-    view, bare = View.whole(image.shape, image), [(s.without_refinement, s.config.compete) for s in settings]
+    view = View.whole(image.shape, image)
+    bare = [(s.without_refinement, s.config.compete) for s in settings]
     before = {
-        (plain, compete): enlarge(small[plain], view, replace(plain.config, compete=compete))
+        (plain, compete): enlarge([SoftMask(one) for one in small[plain]], view, replace(plain.config, compete=compete))
         for plain, compete in dict.fromkeys(bare)
     }
     out = torch.stack([before[one] for one in bare])

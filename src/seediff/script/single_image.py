@@ -54,7 +54,8 @@ def mask(image: ImageInput, classes: Sequence[str], *, model: str | Path | Model
     soft = torch.zeros(len(config.classes), *pixels.shape[:2])
     unrefined = torch.zeros(len(config.classes), *shown.unrefined.shape[1:])
     for number, values, before in zip(ids, whole_softs(found.view, shown.soft), shown.unrefined, strict=True):
-        soft[number - 1], unrefined[number - 1] = torch.from_numpy(values), before
+        soft[number - 1] = torch.from_numpy(values)
+        unrefined[number - 1] = before
     absent = [f"absent:{name}" for name in config.classes if name not in shown.classes]
     whole = {"label_map": native.dataset_labels(shown.label_map, ids), "classes": config.classes}
     return replace(shown, **whole, soft=soft, unrefined=unrefined, flags=(*shown.flags, *absent))
