@@ -126,7 +126,7 @@ def test_help_shows_what_the_default_model_uses_and_which_methods_read_an_option
             "ca_sa: exponent of the self-attention. [default: 4]",
         ],
         "mask": ["[default: 0.3]"],  # has no default model
-        "segment": ["kmeans: number of segments, or"],
+        "segment": ["kmeans: number of segments."],
     }
     assert used.steps != GenerateConfig.steps
     for command, texts in wanted.items():
