@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from rich.progress import track
 
 from seediff.config.methods import METHOD_FACTS, CaptureConfig, MaskConfig, level_name
 from seediff.errors import UserError
 from seediff.files.reading import read_json
-from seediff.masks.steps import SoftMask
 from seediff.mini.scenes import Scene
 from seediff.models.registry import Model
 
@@ -151,7 +151,7 @@ def tune(model: Model, scenes: Sequence[Scene], methods: Sequence[str] = METHOD_
     """
     first = [(method, setting.with_config(pamr=False)) for method in methods for setting in fitted_grid(model, method)]
     papers, settings = fitted_paper(model), [setting for _, setting in first]
-    kept: list[tuple[Scene, Mapping[Setting, Sequence[SoftMask]]]] = []
+    kept: list[tuple[Scene, Mapping[Setting, torch.Tensor]]] = []
     items = captured(model, scenes, list(dict.fromkeys(setting.capture for setting in settings)), seed=0)
     for _, scene, maps in track(items, "tuning", len(scenes)):
         kept.append((scene, small_masks(scene.classes, maps, settings)))
@@ -166,7 +166,7 @@ def tune(model: Model, scenes: Sequence[Scene], methods: Sequence[str] = METHOD_
 
 
 def _tried(
-    tried: Sequence[tuple[str, Setting]], scenes: Iterable[tuple[Scene, Mapping[Setting, Sequence[SoftMask]]]]
+    tried: Sequence[tuple[str, Setting]], scenes: Iterable[tuple[Scene, Mapping[Setting, torch.Tensor]]]
 ) -> list[Trial]:
     """Each method's setting at its best threshold, the lowest if several are equal."""
     total, pairs = np.zeros((len(tried), len(BETAS))), 0

@@ -9,8 +9,9 @@ from cyclopts import Group, Parameter
 from msgspec import Meta
 
 from ..errors import UserError
+from ..files.outputs import CONFIG, check_outside
 from .fields import RUN, WORD, AtLeastZero, Count, Device, WholeNumber
-from .settings import NOT_TYPED, Settings, build, read_given
+from .settings import NOT_TYPED, Settings, build, load_config, read_given
 
 Architecture = Literal["mask2former", "segformer"]
 BACKBONES: dict[str, tuple[str, ...]] = {
@@ -23,6 +24,7 @@ TRAINING = Group("Training", sort_key=3)
 IMAGES = Group("Images", sort_key=4)
 OF_IMAGES = Parameter(group=IMAGES)
 LARGEST_SIDE = 1 << 14
+DAMAGED = "holds a training that is damaged or of another version of seediff"
 Side = Annotated[int, Meta(ge=32, le=LARGEST_SIDE), WORD]
 
 
@@ -162,3 +164,20 @@ def with_device(config: TrainConfig) -> TrainConfig:
     mixed = (device.startswith("cuda") or config.backbone == "tiny") and has_bfloat16(device)
     dtype = "bfloat16" if mixed else "float32"
     return config.filled(device=device, dtype=dtype)
+
+
+def find_begun(out: Path) -> TrainConfig | None:
+    """The configuration of the training in a folder; None for an empty or missing folder. Raises UserError if the
+    folder holds anything else."""
+    entries = out.iterdir() if out.is_dir() else ()
+    names = [entry.name for entry in entries if not entry.name.startswith(".")]
+    if not names:
+        check_outside(out)
+        return None
+    if CONFIG not in names:
+        problem = f"not empty, and not a training of SeeDiff (it holds {min(names)})"
+        raise UserError(out, problem, "choose another folder")
+    try:
+        return load_config(out / CONFIG, TrainConfig)
+    except UserError as error:
+        raise UserError(out, f"{DAMAGED} ({error})", "choose another folder") from error

@@ -11,16 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from ..config.class_names import lone_sides
-from ..config.settings import load_config
-from ..config.train import TrainConfig, make_config, with_device
-from ..errors import UserError
+from ..config.train import TrainConfig, find_begun, make_config, with_device
 from ..files.messages import plural, show_bytes
-from ..files.outputs import CONFIG, check_outside, check_writable, free_bytes
+from ..files.outputs import check_writable, free_bytes
 from .stages import TrainingData, check_stages
 
 SMALL = 256
 """The longest side in pixels of small pictures, for which the backbone `tiny` is made."""
-DAMAGED = "holds a training that is damaged or of another version of seediff"
 AS_BEGUN = ("backbone", "device", "dtype")
 """Fields that keep their values when a training continues, perhaps on another machine, unless the user names them."""
 
@@ -61,23 +58,6 @@ def _why_tiny(config: TrainConfig, data: TrainingData) -> str:
     if all(max(item.size()) <= SMALL for item in items):
         return f"no image has more than {SMALL} pixels a side"
     return ""
-
-
-def find_begun(out: Path) -> TrainConfig | None:
-    """The configuration of the training in a folder; None for an empty or missing folder. Raises UserError if the
-    folder holds anything else."""
-    entries = out.iterdir() if out.is_dir() else ()
-    names = [entry.name for entry in entries if not entry.name.startswith(".")]
-    if not names:
-        check_outside(out)
-        return None
-    if CONFIG not in names:
-        problem = f"not empty, and not a training of SeeDiff (it holds {min(names)})"
-        raise UserError(out, problem, "choose another folder")
-    try:
-        return load_config(out / CONFIG, TrainConfig)
-    except UserError as error:
-        raise UserError(out, f"{DAMAGED} ({error})", "choose another folder") from error
 
 
 def describe_training(

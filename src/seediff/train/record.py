@@ -24,7 +24,7 @@ import torch
 from torch import nn
 
 from ..config.settings import differences
-from ..config.train import TrainConfig, with_device
+from ..config.train import DAMAGED, TrainConfig, find_begun, with_device
 from ..dataset.native import CARD
 from ..dataset.sample import Sample
 from ..drawing.charts import Lines, line_charts
@@ -34,7 +34,6 @@ from ..files.outputs import write_atomic, write_tensors
 from ..files.reading import read_json, read_lines
 from ..files.tensors import read_header
 from ..version import __version__
-from .plan import DAMAGED, find_begun
 from .stages import Stage, image_digest
 
 LOSSES = "losses.csv"

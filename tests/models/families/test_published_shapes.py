@@ -31,7 +31,7 @@ def test_what_is_expected_is_what_the_network_has(name, tmp_path):
     job, (own, cross, said) = GenerateJob(config), EXPECTED[name]
     lines = list(dry_run(job, tmp_path / "out"))
     assert f"Capture: {said} an image" in lines
-    layers = job.plan(job.found).capture.layers
+    layers = job.plan(job.model_info).capture.layers
     assert [len(layers[kind]) for kind in KINDS] == [own, cross]
     side = 512 if name == "sd1.5" else 1024
     assert lines[0].endswith(f", each of {side}×{side}")
