@@ -36,11 +36,11 @@ def begin(name: str, folder: Path) -> subprocess.Popen[bytes]:
 
 
 def disturbed(name: str, folder: Path, seconds: float, kills: int, chance: random.Random) -> int:
-    """Run a command with so many signals, then to its end. Returns its exit code."""
+    """Run a command with so many signals, or fewer if it ends before one, then to its end. Returns its exit code."""
     for _ in range(kills):
         process = begin(name, folder)
         try:
-            process.wait(chance.uniform(0, seconds))
+            return process.wait(chance.uniform(0, seconds))
         except subprocess.TimeoutExpired:
             process.send_signal(chance.choice(SIGNALS))
             process.wait()
