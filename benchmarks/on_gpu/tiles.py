@@ -12,7 +12,7 @@ import torch
 from on_gpu.device import seconds
 from on_gpu.fused import add_by_kernels
 from seediff.attention import fused
-from seediff.attention.fused import Blocks
+from seediff.attention.fused import Tile
 from seediff.attention.probabilities import Scores, Target, add_probabilities
 
 
@@ -34,7 +34,7 @@ LAYERS = {
 TINY = Layer(2, 40, 20, 16)
 """Small enough for Triton's interpreter."""
 TILES = [
-    Blocks(*tile)
+    Tile(*tile)
     for tile in (
         (128, 128, 8, 2),
         (128, 128, 8, 3),
@@ -114,7 +114,7 @@ def price(device: str, dtype: str, layer: Layer) -> dict[str, float]:
 
 
 @torch.no_grad()
-def tune(device: str, dtype: str, layer: Layer, tiles: Sequence[Blocks]) -> dict[str, Any]:
+def tune(device: str, dtype: str, layer: Layer, tiles: Sequence[Tile]) -> dict[str, Any]:
     """Milliseconds of one normalised addition, and of each kernel in it, with each tile, or why it fails."""
     query, key = states(device, dtype, layer)
     add = adding(query, key, layer)

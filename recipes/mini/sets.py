@@ -44,12 +44,11 @@ def caption(names: tuple[str, ...], place: str | None, mirrored: bool = False) -
     return f"a {photo} of a {join_classes(names)}" + (f" {place}" if place else "")
 
 
-def load_set(name: str, count: int | None = None, *, option: str = "") -> list[Scene]:
-    """The first `count` scenes of a set; all of them by default. option: the name of the option that gave `count`.
-    Raises UserError if there are fewer."""
+def load_set(name: str, count: int | None = None) -> list[Scene]:
+    """The first `count` scenes of a set; all of them by default. Raises UserError if there are fewer."""
     if name not in SETS:
         raise UserError(f"scenes '{name}' are not known; known: {', '.join(SETS)}")
-    return read_scenes(scenes_file(name), count, option=option or ("tune_scenes" if name == "tune" else "scenes"))
+    return read_scenes(scenes_file(name), count)
 
 
 def scenes_file(name: str) -> Path:

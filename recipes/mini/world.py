@@ -247,7 +247,7 @@ def write_scene_set(
     """
     about = {"scenes": name, **({"seed": seed} if art else {})}
     if name not in RENDERED:
-        return write_scenes_as_dataset(out, load_set(name, count, option="count"), about)
+        return write_scenes_as_dataset(out, load_set(name, count), about)
     if art is None:
         raise UserError(
             f"--set {name} is rendered: name the folder of the art with --art (`python -m recipes.mini art` fetches it)"

@@ -28,7 +28,7 @@ from seediff.files.label_maps import resize_nearest
 from seediff.files.outputs import check_writable, write_atomic
 from seediff.files.reading import read_json
 from seediff.metrics.matching import contingency, count_matched, match
-from seediff.metrics.scores import Figure, accuracy, class_iou, mean_figure, mean_iou, resample, with_often_shown
+from seediff.metrics.scores import Figure, accuracy, class_iou, mean_figure, mean_iou, often_shown, resample
 from seediff.models.registry import Model, load_model
 from seediff.segments.labelling import follow_edges, label
 from seediff.segments.make_segments import capture_inputs, propose
@@ -309,9 +309,11 @@ def ahead(one: Figure, other: Figure, key: str) -> dict[str, Any]:
     mean without an interval, also the difference over the classes that enough images show.
     """
     one, other = one.of_same_classes(other)
-    often = with_often_shown(one, other)[1:]
-    found = {f"{key}_often_shown": mean.minus(floor).keyed(key) for mean, floor in often}
-    return {**one.minus(other).keyed(key), **found}
+    found = one.minus(other).keyed(key)
+    often = often_shown(one, other)
+    if often:
+        found[f"{key}_often_shown"] = often[0].minus(often[1]).keyed(key)
+    return found
 
 
 def _inwards(length: int) -> np.ndarray:

@@ -138,7 +138,7 @@ def set_specs(config: SetConfig) -> list[SampleSpec]:
     templates = {count: itertools.cycle(config.prompts) for count in set(config.objects)}
     specs = []
     for index, count in zip(range(config.images), itertools.cycle(config.objects), strict=False):
-        classes = tuple(config.classes[position] for position in next(groups[count]))
+        classes = tuple(config.classes[position] for position in next(groups[count]).numbers)
         prompt = next(templates[count]).replace("{class}", join_classes(classes))
         specs.append(SampleSpec(index, classes, prompt, sample_seed(config.seed, index, 0)))
     return specs
@@ -169,9 +169,9 @@ class SetJob(ModelJob[SetConfig, "SampleSpec"]):
             check_sides(pixels(config.size or sizes.side), "size", info.name, sizes.multiple, sizes.largest)
 
     def plan(self, model: ModelInfo | Model) -> None:
-        from seediff.attention.draw import check_steps, find_words
+        from seediff.attention.draw import check_columns, check_steps
 
-        find_words(model.readers, dict.fromkeys((spec.prompt, spec.classes) for spec in self.items()), None)
+        check_columns(model.readers, dict.fromkeys((spec.prompt, spec.classes) for spec in self.items()), None)
         if isinstance(model, Model):
             check_steps(model, self.config.steps)
 

@@ -67,13 +67,12 @@ def check_device(device: str) -> str:
         raise UserError("device", f"{device} must be one of cuda, cuda:0, mps, cpu") from error
     if is_available:
         return device
-    problem, fix = f"{device}: is not available", f"available: {', '.join(filter(usable.get, usable))}"
+    problem = f"{device}: is not available"
     if kind == "cuda" and why:
-        problem, fix = f"{problem}: {why}", ""
-    elif kind == "cuda" and _only_cpus():
-        problem += f", because {ONLY_CPUS}"
-        fix = FOR_CUDA
-    raise UserError("device", problem, fix)
+        raise UserError("device", f"{problem}: {why}")
+    if kind == "cuda" and _only_cpus():
+        raise UserError("device", f"{problem}, because {ONLY_CPUS}", FOR_CUDA)
+    raise UserError("device", problem, f"available: {', '.join(filter(usable.get, usable))}")
 
 
 def gpu_name(device: str) -> str:

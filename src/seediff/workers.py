@@ -25,7 +25,8 @@ Result = TypeVar("Result")
 Progress = Callable[[int, int, str], None]
 """Shows the progress of long work. A run calls it at the start and after every batch: (number of finished images,
 number of all images, what is being done)."""
-
+Follow = Callable[[Iterable[Any]], Iterable[Any]]
+"""Yields the items one by one, and shows progress meanwhile. Their number may be unknown."""
 AHEAD = 4
 """Chunks of arguments per process that are sent before their results are taken. With more, no process is idle; with
 fewer, results take less memory."""
@@ -35,10 +36,6 @@ def check_workers(count: int) -> None:
     """Raise UserError for fewer than one process."""
     if count < 1:
         raise UserError("workers", f"{count} must be at least 1")
-
-
-Follow = Callable[[Iterable[Any]], Iterable[Any]]
-"""Yields the items one by one, and shows progress meanwhile. Their number may be unknown."""
 
 
 def in_threads(
@@ -78,20 +75,24 @@ def in_order(
         yield partial(_results, pool, AHEAD * workers, chunk)
         pool.shutdown(cancel_futures=True)  # here, so that a Ctrl-C meanwhile ends the processes, too
     except BrokenProcessPool as error:
-        raise UserError(
-            "a worker process ended unexpectedly: out of memory, or a script without `if __name__ == '__main__'`; "
-            "run the same command again, with fewer workers if need be"
-        ) from error
+        why = "out of memory, or a script without `if __name__ == '__main__'`"
+        fix = "run the same command again, with fewer workers if need be"
+        raise UserError("a worker process ended unexpectedly", why, fix) from error
     except BaseException:
-        for process in list((pool._processes or {}).values()):  # Python 3.14's kill_workers
-            process.kill()
-        # The pool's thread may wait for the rest of a result that a process was sending. It ends when nobody can send.
-        queue: Any = pool._result_queue
-        if queue is not None:
-            queue._writer.close()
+        _kill(pool)
         raise
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _kill(pool: ProcessPoolExecutor) -> None:
+    """End a pool's processes at once, as Python 3.14's `kill_workers` does."""
+    for process in list((pool._processes or {}).values()):
+        process.kill()
+    # The pool's thread may wait for the rest of a result that a process was sending. It ends when nobody can send.
+    queue: Any = pool._result_queue
+    if queue is not None:
+        queue._writer.close()
 
 
 def _results(pool: ProcessPoolExecutor, ahead: int, chunk: int, arguments: Iterable[Any]) -> Iterator[Any]:

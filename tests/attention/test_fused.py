@@ -15,7 +15,7 @@ from builders.same_maps import assert_same_maps
 from builders.twins import small_unet
 
 from seediff.attention import fused, kernels, running_maps
-from seediff.attention.fused import Blocks, add_probabilities_fused
+from seediff.attention.fused import Tile, add_probabilities_fused
 from seediff.attention.probabilities import Scores, Target, add_probabilities
 from seediff.errors import Notice
 from seediff.models.layers import KINDS
@@ -23,7 +23,7 @@ from seediff.models.layers import KINDS
 pytestmark = pytest.mark.slow
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-TILE = Blocks(16, 32, 1)
+TILE = Tile(16, 32, 1)
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,7 @@ from builders.same_maps import assert_same_maps
 from PIL import Image
 
 from recipes.studies.capture import capture_images
-from seediff.attention.draw import check_negative, check_steps, find_words, generate_batch, image_shape
+from seediff.attention.draw import check_columns, check_negative, check_steps, generate_batch, image_shape
 from seediff.config.fields import check_sides
 from seediff.config.methods import CaptureConfig
 from seediff.models.describe import check_known_classes
@@ -48,7 +48,7 @@ def check_all(model, specs, *, size, plan, steps, guidance_scale, negative_promp
     check_known_classes(model.info.name, model.info.settings.classes, classes)
     check_sides(image_shape(model, size), "size", model.info.name, model.sizes.multiple, model.sizes.largest)
     model.info.check_drawing(guidance_scale, negative_prompt)
-    find_words(model.readers, [(spec.prompt, spec.classes) for spec in specs], plan)
+    check_columns(model.readers, [(spec.prompt, spec.classes) for spec in specs], plan)
     check_negative(model, negative_prompt, guidance_scale)
     check_steps(model, steps)
 

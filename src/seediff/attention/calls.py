@@ -32,9 +32,9 @@ KNOWN_CALLS = 3
 
 @dataclass(frozen=True)
 class NetworkCall:
-    """A call of the network. Calls are equal if their products have the picture at the same places."""
+    """A call of the network."""
 
-    step: int = field(compare=False)
+    step: int
     """The number of calls with the prompt before this one."""
     batch: int
     """The number of rows."""
@@ -42,22 +42,28 @@ class NetworkCall:
     """The numbers of the rows with the prompt, whose attention is recorded."""
     latent_size: Grid
     """(height, width) of the latents."""
-    prompts: Sequence[Texts] = field(default=(), compare=False)
+    texts: Sequence[Texts] = ()
     """The texts of each of these rows; empty if all rows are recorded."""
     frames: int = 1
     """The number of latent frames of a clip; 1 for images. Each frame has its own maps."""
     frames_in_member: int = 1
     """The number of frames whose positions are in one member of attention's batch."""
-    dtype: str = field(default="", compare=False)
+    dtype: str = ""
     """The network's number format."""
-    texts: int | None = None
+    text_columns: int | None = None
     """The number of text columns in joint attention; None: unknown."""
     shown: tuple[Grid, ...] = ()
     """(height, width) of each picture that the network is shown besides, in positions."""
-    others: int = 0
+    other_columns: int = 0
     """The number of columns that are neither the picture's nor the text's, in joint attention."""
-    thread: int = field(default_factory=threading.get_ident, compare=False)
+    thread: int = field(default_factory=threading.get_ident)
     """The thread in which the network runs."""
+
+    @property
+    def layout(self) -> tuple[Any, ...]:
+        """All that decides where the picture is in a product. Two calls with one layout have it at the same places."""
+        columns = self.text_columns, self.other_columns
+        return self.batch, self.rows, self.latent_size, self.frames, self.frames_in_member, *columns
 
     @property
     def images(self) -> int:
@@ -132,13 +138,13 @@ class CallReader:
             batch=batch,
             rows=rows,
             latent_size=(height, width),
-            prompts=[*map(self.prompt.texts_of, numbers.values())] if self.prompt and numbers else (),
+            texts=[*map(self.prompt.texts_of, numbers.values())] if self.prompt and numbers else (),
             frames=frames,
             frames_in_member=1 if family.frames_in_rows else frames,
             dtype=earlier.dtype or str(network.dtype),  # asked once: it walks through all modules
             shown=family.shown(inputs),
-            others=family.other_columns(inputs),
-            texts=family.text_columns_of_call(inputs) if self._has_joint else None,
+            other_columns=family.other_columns(inputs),
+            text_columns=family.text_columns_of_call(inputs) if self._has_joint else None,
         )
         if earlier is not NO_CALL and (earlier.latent_size, earlier.images) != (call.latent_size, call.images):
             problem = "the network drew images of several sizes, or numbers of images, in one run"

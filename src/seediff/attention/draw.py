@@ -21,7 +21,7 @@ from ..models.families.inputs import DrawRequest, Reader
 from ..models.registry import Model
 from ..models.weights import no_number
 from ..prompts.specs import SampleSpec
-from ..prompts.tokens import check_length, locate_columns
+from ..prompts.tokens import check_length, locate_columns, readings_of
 from .maps import AttentionMaps
 from .network import hear_prompt, record_attention
 from .plan import CapturePlan
@@ -46,8 +46,8 @@ def generate_batch(
     model: the loaded model. specs: prompt, classes and seed of each image. steps: the number of denoising steps; some
     schedulers make a few more calls. guidance_scale: 1 or less means no guidance; then the negative prompt is not used.
     size: the images' size in pixels, a side or `WIDTHxHEIGHT`; None: the model's own. plan: what is captured, from
-    `plan_capture`. say: is told of each step. `find_words`, `check_negative` and `check_steps` refuse unusable values
-    before.
+    `plan_capture`. say: is told of each step. Before, `check_columns`, `check_negative` and `check_steps` refuse
+    unusable values.
 
     Raises UserError for a prompt without its classes, and for maps or pixels that are not finite.
     """
@@ -145,32 +145,22 @@ def attended_text(plan: CapturePlan | None, prompt: str, classes: Sequence[str])
     return plan.capture.prompt.replace("{class}", join_classes(classes))
 
 
-def find_words(
+def check_columns(
     readers: Sequence[Reader], prompts: Iterable[tuple[str, tuple[str, ...]]], plan: CapturePlan | None
-) -> dict[tuple[str, ...], dict[str, tuple[int, ...]]]:
-    """(text, its classes) → class → its text columns in that text; for all prompts, and for their texts from
-    `attended_text`.
-
-    Args:
-        readers: the model's tokenizers.
-        prompts: (prompt, the classes that it names).
-        plan: what is captured; None: not planned.
-
-    Raises:
-        UserError: for a text that a tokenizer would cut off, or that does not name its classes.
-    """
-    found: dict[tuple[str, ...], dict[str, tuple[int, ...]]] = {}
+) -> None:
+    """Raise UserError for a prompt, or a text from `attended_text`, that a tokenizer would cut off, or that does not
+    name its classes. readers: the model's tokenizers. prompts: (prompt, the classes that it names). plan: what is
+    captured; None: not planned."""
     for prompt, classes in prompts:
-        for text in dict.fromkeys((prompt, attended_text(plan, prompt, classes))):
-            found[(text, *classes)] = locate_columns(readers, text, classes)
-    return found
+        for text in {prompt, attended_text(plan, prompt, classes)}:
+            locate_columns(readers, text, classes)
 
 
 def check_negative(model: Model, negative_prompt: str, guidance_scale: float) -> None:
     """Raise UserError for a negative prompt that changes the picture, and that a tokenizer would cut off."""
     if model.family.reads_negative(model.pipe, guidance_scale):
         try:
-            check_length(model.readers, negative_prompt)
+            check_length(readings_of(model.readers, negative_prompt))
         except UserError as error:
             raise UserError("negative_prompt", str(error)) from error
 

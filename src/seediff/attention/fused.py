@@ -32,20 +32,96 @@ from .probabilities import Scores, Target, add_probabilities
 LOG2_E = math.log2(math.e)
 LARGEST_WIDTH = 256
 """Maximum channels per head that the kernels support."""
-
-
 ADDED_ROWS = 32
 """Maximum rows of a tile of `add_divided`, which takes longer to compile than to run."""
 OLDEST = (8, 0)
 """The lowest capability whose tensor cores Triton uses. On older cards, plain torch is several times faster."""
 SWITCH = "SEEDIFF_FUSED"
 """The environment variable that turns the kernels off: with 0, plain torch computes."""
+ACCEPTED = 1e-3
+"""The largest difference from plain torch's map in a trial, as a share of the map's maximum."""
+_prepared: dict[Hashable, Launches | None] = {}
+"""A layout of a layer's tensors → its launches; None: the kernels cannot be used for it."""
+_told: set[str] = set()
 
 
-def tile_of(scores: Scores) -> Blocks:
+# Which tile a card gets
+
+
+class Tile(NamedTuple):
+    """The sizes of a tile: the part of the N × T scores that one program computes at once."""
+
+    rows: int
+    """The number of queries."""
+    columns: int
+    """The number of keys."""
+    warps: int
+    """The number of warps that work on the tile."""
+    stages: int = 2
+    """The number of key tiles that are loaded at once."""
+
+    def memory(self, width: int) -> int:
+        """Bytes of the tile's queries and keys in half precision. width: channels per head."""
+        return (self.rows + self.stages * self.columns) * width * 2
+
+
+TILES_OF_HOPPER = [(64, Tile(64, 128, 4, 3)), (128, Tile(128, 64, 4, 2))]
+"""(maximum channels per head, tile): the fastest of eight tiles on an H200 in half precision (benchmarks/gpu.py)."""
+WIDE_TILE = Tile(64, 128, 8)
+"""The tile for up to 128 channels per head on cards of capability 12, and for more than 64 with a bias on Hopper's.
+There it compiles to no spilled registers, and other tiles to 270 to 760 bytes a thread. It has not run on such a
+card."""
+TILES = [Tile(*tile) for tile in ((128, 128, 8), (128, 64, 4), (64, 64, 4), (64, 32, 4), (32, 32, 2), (16, 16, 1))]
+"""The tiles of other cards, the largest first."""
+SPARE_OF_HOPPER = 1.7
+"""Shared memory to expect of a compiled tile on cards with wgmma (capabilities 9 and 10), as a multiple of
+`Tile.memory`. The largest measured multiple is 1.5. On other cards, it is below 1."""
+
+
+class Card(NamedTuple):
+    """The facts about a GPU that decide which tile it gets."""
+
+    capability: tuple[int, int]
+    shared: int
+    """Maximum bytes of shared memory of a block of threads."""
+
+
+@lru_cache
+def card_of(device: torch.device) -> Card:
+    """The facts about a device's card. For a CPU, on which Triton interprets the kernels, they are made up."""
+    if device.type != "cuda":
+        return Card((8, 0), 96 << 10)
+    properties = torch.cuda.get_device_properties(device)
+    sizes = (getattr(properties, f"shared_memory_per_block{suffix}", 0) for suffix in ("_optin", ""))
+    shared = next((int(size) for size in sizes if size), 48 << 10)
+    return Card((properties.major, properties.minor), shared)
+
+
+def choose_tile(width: int, card: Card, *, has_bias: bool = False) -> Tile:
+    """The best tile that fits a card's memory. width: channels per head, a power of two. has_bias: whether scores have
+    a bias."""
+    generation, _ = card.capability
+    hopper = generation in (9, 10)
+    spare = SPARE_OF_HOPPER if hopper else 1.0
+    best = [tile for most, tile in TILES_OF_HOPPER if hopper and width <= most]
+    if width <= 128 and (generation == 12 or (hopper and has_bias and width > 64)):
+        best = [WIDE_TILE]
+    best += [tile for tile in TILES if spare * tile.memory(width) <= card.shared]
+    return (best or TILES[-1:])[0]
+
+
+def tile_of(scores: Scores) -> Tile:
     """The tile for a layer's scores."""
     query = scores.query
     return choose_tile(_padded(query.shape[3]), card_of(query.device), has_bias=scores.bias is not None)
+
+
+def _padded(width: int) -> int:
+    """A tile's number of channels: the next power of two from `width`, the head's channels; at least 16."""
+    return max(16, 1 << (width - 1).bit_length())
+
+
+# Whether and how a layer's attention is computed
 
 
 @lru_cache
@@ -65,13 +141,6 @@ def can_fuse(query: torch.Tensor) -> bool:
         and query.itemsize == 2  # float32 uses no tensor cores in them: plain torch is faster
         and runs_kernels(query.device)
     )
-
-
-ACCEPTED = 1e-3
-"""The largest difference from plain torch's map in a trial, as a share of the map's maximum."""
-_prepared: dict[Hashable, Launches | None] = {}
-"""A layout of a layer's tensors → its launches; None: the kernels cannot be used for it."""
-_told: set[str] = set()
 
 
 def add_probabilities_fused(
@@ -133,11 +202,6 @@ def _try(targets: Sequence[Target], scores: Scores, *, normalize: bool) -> Launc
         if peak.isfinite() and not difference <= ACCEPTED * peak:
             raise RuntimeError(f"they compute other maps than plain torch, off by {difference / peak:.2g} of 1")
     return launches
-
-
-def _padded(width: int) -> int:
-    """A tile's number of channels: the next power of two from `width`, the head's channels; at least 16."""
-    return max(16, 1 << (width - 1).bit_length())
 
 
 @lru_cache
@@ -224,7 +288,7 @@ def _tensors(scores: Scores) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return query, key, bias.expand(*query.shape[:3], -1)  # no copy
 
 
-def _values(tile: Blocks, scores: Scores) -> dict[str, Any]:
+def _values(tile: Tile, scores: Scores) -> dict[str, Any]:
     """The arguments, by name, that both `log_sum_exps` and `head_means` take for all columns of these scores, apart
     from tensors."""
     query, key, biases = _tensors(scores)
@@ -241,65 +305,3 @@ def _values(tile: Blocks, scores: Scores) -> dict[str, Any]:
     given |= {"width": key.shape[2], "HAS_BIAS": scores.bias is not None}
     given |= {"ROWS": tile.rows, "COLUMNS": tile.columns, "CHANNELS": _padded(channels), "UNIT": unit}
     return given | {"num_warps": tile.warps, "num_stages": tile.stages}
-
-
-class Blocks(NamedTuple):
-    """The sizes of a tile: the part of the N × T scores that one program computes at once."""
-
-    rows: int
-    """The number of queries."""
-    columns: int
-    """The number of keys."""
-    warps: int
-    """The number of warps that work on the tile."""
-    stages: int = 2
-    """The number of key tiles that are loaded at once."""
-
-    def memory(self, width: int) -> int:
-        """Bytes of the tile's queries and keys in half precision. width: channels per head."""
-        return (self.rows + self.stages * self.columns) * width * 2
-
-
-TILES_OF_HOPPER = [(64, Blocks(64, 128, 4, 3)), (128, Blocks(128, 64, 4, 2))]
-"""(maximum channels per head, tile): the fastest of eight tiles on an H200 in half precision (benchmarks/gpu.py)."""
-WIDE_TILE = Blocks(64, 128, 8)
-"""The tile for up to 128 channels per head on cards of capability 12, and for more than 64 with a bias on Hopper's.
-There it compiles to no spilled registers, and other tiles to 270 to 760 bytes a thread. It has not run on such a
-card."""
-TILES = [Blocks(*tile) for tile in ((128, 128, 8), (128, 64, 4), (64, 64, 4), (64, 32, 4), (32, 32, 2), (16, 16, 1))]
-"""The tiles of other cards, the largest first."""
-SPARE_OF_HOPPER = 1.7
-"""Shared memory to expect of a compiled tile on cards with wgmma (capabilities 9 and 10), as a multiple of
-`Blocks.memory`. The largest measured multiple is 1.5. On other cards, it is below 1."""
-
-
-class Card(NamedTuple):
-    """The facts about a GPU that decide which tile it gets."""
-
-    capability: tuple[int, int]
-    shared: int
-    """Maximum bytes of shared memory of a block of threads."""
-
-
-def choose_tile(width: int, card: Card, *, has_bias: bool = False) -> Blocks:
-    """The best tile that fits a card's memory. width: channels per head, a power of two. has_bias: whether scores have
-    a bias."""
-    generation, _ = card.capability
-    hopper = generation in (9, 10)
-    spare = SPARE_OF_HOPPER if hopper else 1.0
-    best = [tile for most, tile in TILES_OF_HOPPER if hopper and width <= most]
-    if width <= 128 and (generation == 12 or (hopper and has_bias and width > 64)):
-        best = [WIDE_TILE]
-    best += [tile for tile in TILES if spare * tile.memory(width) <= card.shared]
-    return (best or TILES[-1:])[0]
-
-
-@lru_cache
-def card_of(device: torch.device) -> Card:
-    """The facts about a device's card. For a CPU, on which Triton interprets the kernels, they are made up."""
-    if device.type != "cuda":
-        return Card((8, 0), 96 << 10)
-    properties = torch.cuda.get_device_properties(device)
-    sizes = (getattr(properties, f"shared_memory_per_block{suffix}", 0) for suffix in ("_optin", ""))
-    shared = next((int(size) for size in sizes if size), 48 << 10)
-    return Card((properties.major, properties.minor), shared)

@@ -61,7 +61,7 @@ class LayerRecorder:
     why_not: str = ""
     """Why the run's latest other product was not the picture's; "" if there was none."""
     places: dict[tuple[Any, ...], Place] = field(default_factory=dict)
-    """The network's call, and the sizes of a product in it → where the picture is."""
+    """The layout of the network's call, and the sizes of a product in it → where the picture is."""
 
     def hook(self) -> list[Any]:
         """Register the module's hooks, and return their handles."""
@@ -112,7 +112,7 @@ class LayerRecorder:
         # 1. Where the picture is in it
         call = self.call
         assert call is not None
-        sizes = call, product.query.shape, product.key.shape, product.mask is None
+        sizes = call.layout, product.query.shape, product.key.shape, product.mask is None
         if sizes not in self.places:
             self.places[sizes] = self.find(product, call)
         place = self.places[sizes]
@@ -135,14 +135,14 @@ class LayerRecorder:
         anything else."""
         queries, columns = product.query.shape[2], product.key.shape[2]
         positions = call.positions(self.layer.level)
-        spans = self.layer.find(queries, columns, positions, call.texts, call.others)
+        spans = self.layer.find(queries, columns, positions, call.text_columns, call.other_columns)
         if spans is None:
-            texts = 0
+            beside = 0  # columns of other things than the picture
             if self.layer.is_joint:
-                texts = (call.texts or 0) + call.others
+                beside = (call.text_columns or 0) + call.other_columns
             # The first of the two lengths that differs from the picture's.
-            others = next((size - texts for size in (queries, columns) if size - texts != positions), positions)
-            raise NotThePicture(f"attends over {others} positions instead of {positions} (token merging or tiles?)")
+            other = next((size - beside for size in (queries, columns) if size - beside != positions), positions)
+            raise NotThePicture(f"attends over {other} positions instead of {positions} (token merging or tiles?)")
         count = len(product.query)
         members = call.recorded_members(count)
         if members is None:

@@ -92,9 +92,8 @@ class AttentionMaps:
         """A class's token columns. Raises UserError if the class is not in the prompt."""
         if class_name not in self.words:
             listed = ", ".join(self.words) or "none"
-            raise UserError(
-                f"class '{class_name}' is not in the prompt '{shorten(self.prompt)}'; its classes: {listed}"
-            )
+            problem = f"class '{class_name}' is not in the prompt '{shorten(self.prompt)}'"
+            raise UserError(problem, fix=f"its classes: {listed}")
         return self.words[class_name]
 
     def _at(self, kind: Literal["self", "cross"], divisor: int) -> torch.Tensor:

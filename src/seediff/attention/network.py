@@ -77,10 +77,10 @@ def hear_prompt(pipe: Any, arguments: Mapping[str, Any], recorder: AttentionReco
 
     def encode(given: Mapping[str, Any], call: Callable[[], Any]) -> Any:
         output = call()
-        known = recorder.calls.prompt
+        known = recorder.missing_prompt
         try:
-            if known is not None and not known.states:
-                recorder.calls.prompt = encoded_prompt(pipe, arguments, given, output, known)
+            if known is not None:
+                recorder.tell_prompt(encoded_prompt(pipe, arguments, given, output, known))
         except Exception as error:
             recorder.fail(error, "the pipeline's encode_prompt")
         return output

@@ -19,7 +19,8 @@ from .product import Product
 
 @dataclass(frozen=True, eq=False)
 class Place:
-    """Where the picture is in products of some sizes."""
+    """Where the picture is in products of some sizes. Each object equals itself alone: a layer keeps one for all
+    products of these sizes, by which others find what they know of them."""
 
     members: Sequence[int]
     """The members of the batch with the prompt."""

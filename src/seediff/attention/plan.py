@@ -59,12 +59,6 @@ class CapturePlan:
     notes: tuple[str, ...] = ()
     """One line about each level that was changed to fit the network."""
 
-    @property
-    def constants(self) -> MaskConfig:
-        """The constants of the planned masks, with levels that the network has."""
-        assert self.mask is not None
-        return self.mask
-
     def levels(self, kind: Kind) -> list[int]:
         """Divisors of L at which the chosen layers have a kind of attention, finest first."""
         return sorted({layer.level for layer in self.layers[kind].values()})
@@ -177,24 +171,9 @@ def fit_levels(
     otherwise raise UserError. Either way raises UserError if the method reads a kind of attention that these layers do
     not have.
     """
-    # 1. The levels that each option may have; one option may set the levels of both kinds
-    usable: dict[LevelOption, set[int]] = {}
-    options = level_options(mask)
-    for kind in maps_read(mask):
-        levels = {*levels_there[kind]}
-        option = options.get(kind)
-        group = by_kind(layers)[kind]
-        if isinstance(option, str):
-            levels &= usable.get(option, levels)
-            usable[option] = levels
-        if not levels and (option or group != "all"):  # Z-Image's first blocks do not read the text
-            problem = f"method {mask.method} reads {kind}-attention, which these layers do not have"
-            raise UserError("capture.layers", f"{group}: {problem}")
-
-    # 2. The nearest of the usable levels
     changed: dict[str, Any] = {}
     notes: list[str] = []
-    for option, levels in usable.items():
+    for option, levels in usable_levels(levels_there, mask, layers).items():
         wanted = levels_of(mask, option)
         listed = ",".join(map(str, wanted))
         missing = [level for level in wanted if level not in levels]
@@ -209,6 +188,27 @@ def fit_levels(
             names = [", ".join(map(level_name, some)) for some in (wanted, closest)]
             notes.append(f"{option} = {listed} ({names[0]}): the nearest that the model has is {names[1]}")
     return replace(mask, **changed) if changed else mask, notes
+
+
+def usable_levels(
+    levels_there: Mapping[Kind, Collection[int]], mask: MaskConfig, layers: LayerChoice
+) -> dict[LevelOption, set[int]]:
+    """Option of a mask method → the levels that it may have: those of the kind of attention whose levels it sets, or
+    those that both kinds have, if it sets both. The arguments of `fit_levels`. Raises UserError for a kind without
+    levels."""
+    usable: dict[LevelOption, set[int]] = {}
+    options = level_options(mask)
+    for kind in maps_read(mask):
+        levels = {*levels_there[kind]}
+        option = options.get(kind)
+        if isinstance(option, str):  # a field of `mask`, not fixed levels
+            levels &= usable.get(option, levels)
+            usable[option] = levels
+        group = by_kind(layers)[kind]
+        if not levels and (option or group != "all"):  # Z-Image's first blocks do not read the text
+            problem = f"method {mask.method} reads {kind}-attention, which these layers do not have"
+            raise UserError("capture.layers", f"{group}: {problem}")
+    return usable
 
 
 def nearest(wanted: Collection[int], levels: Collection[int]) -> tuple[int, ...]:

@@ -24,7 +24,7 @@ from .calls import CallReader, NetworkCall
 from .maps import AttentionMaps, Grid
 from .plan import CapturePlan
 from .product import watch
-from .running_maps import Apart, RunningMaps
+from .running_maps import Apart, Means, RunningMaps
 from .which_rows import Encoded
 
 NATIVE = (
@@ -69,13 +69,23 @@ class AttentionRecorder:
         """The kept error, after which nothing more is recorded; None: no error yet."""
         self.running = RunningMaps(self.plan, self.apart)
         self._recorded_steps: list[int] = []
-        self._has_means = False
+        self._means: Means | None = None
 
     # While the network runs
 
+    @property
+    def missing_prompt(self) -> Encoded | None:
+        """The prompt, while its states are unknown; None if they are known, or if every row is recorded."""
+        prompt = self.calls.prompt
+        return None if prompt is None or prompt.states else prompt
+
+    def tell_prompt(self, prompt: Encoded) -> None:
+        """From the next call on, record the rows with this prompt."""
+        self.calls.prompt = prompt
+
     def begin_call(self, network: Any, inputs: NetworkInputs) -> None:
         """Decide whether to record the network's call that runs next. inputs: the call's."""
-        if self._has_means:
+        if self._means is not None:
             raise RuntimeError("the maps of this capture were already taken: start a new one")
         self.end_call()
         if self.error is None:
@@ -112,8 +122,7 @@ class AttentionRecorder:
         words, prompts: for each image, as in AttentionMaps. Raises UserError if nothing was recorded, if a layer
         computed attention in an unknown way, or if attention was not finite.
         """
-        self._take_means()
-        return self._split_images(self.running.means(), words, prompts)
+        return self._split_images(self._take_means().of_all(), words, prompts)
 
     def _split_images(
         self,
@@ -138,23 +147,23 @@ class AttentionRecorder:
         images: list[dict[str, AttentionMaps]] = [{} for _ in prompts]
         if self.apart is None:
             return images
-        self._take_means()
-        for owner, tensors in self.running.by_owner().items():
+        for owner, tensors in self._take_means().by_owner().items():
             for image, maps in zip(images, self._split_images(tensors, [{}] * len(prompts), prompts), strict=True):
                 image[owner] = maps
         return images
 
-    def _take_means(self) -> None:
-        """Turn sums into means, once. Raises UserError as `maps` does."""
-        if self._has_means:
-            return
+    def _take_means(self) -> Means:
+        """The means, made of the sums once. Raises UserError as `maps` does."""
+        if self._means is not None:
+            return self._means
         if self.error is not None:
             raise self.error
         self._check_layers()
-        bad = self.running.average()
+        bad = self.running.not_finite()
         if bad:
             raise no_number(f"probabilities of {_listed(bad)}", self.calls.latest.dtype)
-        self._has_means = True
+        self._means = self.running.average()
+        return self._means
 
     def _check_layers(self) -> None:
         """Raise UserError if capture has seen no attention of a layer. Warn of layers whose attention it has seen in

@@ -1,8 +1,8 @@
 """The running maps of a capture: sums of attention, to which layers add in every recorded step.
 
-    add       a layer's probabilities in one step ─▶ the sums
-    average   each sum ─▶ a mean: it is divided by the number of additions
-    means     the mean of all layers and steps, for each kind of attention and resolution
+    RunningMaps.add       a layer's probabilities in one step ─▶ the sums
+    RunningMaps.average   each sum ─▶ a mean: it is divided by the number of additions
+    Means.of_all          the mean of all layers and steps, for each kind of attention and resolution
 
 Shape letters: B images, H heads, N = h·w queries, T keys (N in self-attention, tokens in cross-attention).
 """
@@ -10,7 +10,7 @@ Shape letters: B images, H heads, N = h·w queries, T keys (N in self-attention,
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import groupby
 from typing import Literal, NamedTuple
@@ -42,8 +42,8 @@ class LayerMap(NamedTuple):
 class Additions(NamedTuple):
     """What a layer adds in a step, for each softmax."""
 
-    counts: Sequence[list[int]]
-    """The lists of steps to which the step is added, one for each kind of attention."""
+    steps: Sequence[list[int]]
+    """The lists in `RunningMaps.steps` to which the step is added, one for each kind of attention."""
     softmaxes: Sequence[tuple[slice, Sequence[Target]]]
     """The columns of a softmax, and the targets to which it is added."""
     finite: torch.Tensor
@@ -82,9 +82,9 @@ class RunningMaps:
             self.apart_by_kind["cross"] = "layer"  # a geometric mean is taken of the layers' means
         self.steps: dict[LayerMap, list[int]] = {}
         """The steps in which a layer added something."""
-        self._maps: dict[MapKey, torch.Tensor] = {}  # sums, and means after `average`
+        self._maps: dict[MapKey, torch.Tensor] = {}
         self._finite: dict[str, torch.Tensor] = {}  # layer → as in `Additions`
-        self._known: dict[Place, Additions] = {}
+        self._known: dict[tuple[str, Place], Additions] = {}
         self._scratch = Scratch()
 
     @property
@@ -100,12 +100,12 @@ class RunningMaps:
         step: the step's number. layer: the layer's name. place: which kinds of attention the columns of the scores are.
         scores: the scores of the picture's queries. Raises UserError for maps of another shape than in earlier steps.
         """
-        additions = self._known.get(place)
+        additions = self._known.get((layer, place))
         if additions is None:
             additions = self._find(step, layer, place, scores)
             if "step" not in self.apart_by_kind.values():  # otherwise each step has targets of its own
-                self._known[place] = additions
-        for steps in additions.counts:
+                self._known[layer, place] = additions
+        for steps in additions.steps:
             steps.append(step)
         add = add_probabilities_fused
         if not can_fuse(scores.query):
@@ -116,14 +116,14 @@ class RunningMaps:
 
     def _find(self, step: int, layer: str, place: Place, scores: Scores) -> Additions:
         """What a layer adds in a step. The arguments and errors of `add`."""
-        counts: list[list[int]] = []
+        steps: list[list[int]] = []
         one_softmax: list[Target] = []
         softmaxes: list[tuple[slice, Sequence[Target]]] = []
         for kind, columns in place.columns.items():
             added = LayerMap(kind, place.grid, layer)
             per_column = kind == "cross"
             running_map = self._running_map(added, step, scores, columns)
-            counts.append(self.steps.setdefault(added, []))
+            steps.append(self.steps.setdefault(added, []))
             if kind in self.plan.own_softmax:
                 softmaxes.append((columns, [Target(running_map, per_column=per_column)]))
             else:
@@ -132,7 +132,7 @@ class RunningMaps:
             softmaxes.append((ALL, one_softmax))
         if layer not in self._finite:
             self._finite[layer] = self._zeros((), scores.query)
-        return Additions(counts, softmaxes, self._finite[layer])
+        return Additions(steps, softmaxes, self._finite[layer])
 
     def _running_map(self, added: LayerMap, step: int, scores: Scores, columns: slice) -> torch.Tensor:
         """The running map (B, N, T) to which a layer adds these columns of the scores, made at the first addition.
@@ -158,20 +158,20 @@ class RunningMaps:
         owners: dict[Apart | None, str] = {None: "", "layer": added.layer, "step": str(step)}
         return MapKey(added.kind, added.grid, owners[self.apart_by_kind[added.kind]])
 
-    def _counts(self) -> Counter[MapKey]:
-        """The number of additions to each running map."""
-        return Counter(self._key(added, step) for added, steps in self.steps.items() for step in steps)
-
     # The result
 
-    def average(self) -> list[str]:
-        """Turn the sums into means. Returns the names of the layers with probabilities that are not finite."""
-        self._scratch = Scratch()
-        counts = self._counts()
-        for key in sorted(self._maps, key=lambda key: key[:2], reverse=True):  # self before cross, fine before coarse
-            self._maps[key] = self._maps.pop(key).div_(counts[key])
+    def not_finite(self) -> list[str]:
+        """The names of the layers with probabilities that are not finite."""
         finite = torch.stack([*self._finite.values()]).isfinite().tolist()  # waits for the GPU once
         return [layer for layer, is_finite in zip(self._finite, finite, strict=True) if not is_finite]
+
+    def average(self) -> Means:
+        """The means. They take the memory of the sums: nothing can be added afterwards."""
+        self._scratch = Scratch()
+        counts = Counter(self._key(added, step) for added, steps in self.steps.items() for step in steps)
+        ordered = sorted(self._maps, key=lambda key: key[:2], reverse=True)  # self before cross, fine before coarse
+        maps = {key: self._maps[key].div_(counts[key]) for key in ordered}
+        return Means(maps, counts, self.plan.capture.mean == "geometric")
 
     def steps_by_layer(self, latent_size: Grid) -> dict[str, list[list[int]]]:
         """A layer's name → lists of the steps in which it added maps, one list for each kind of attention that is
@@ -185,25 +185,34 @@ class RunningMaps:
                     found.setdefault(name, []).append(self.steps.get(added, []))
         return found
 
+
+class Means(NamedTuple):
+    """The means of a capture's running maps."""
+
+    maps: Mapping[MapKey, torch.Tensor]
+    """(B, N, T) each: self-attention before cross-attention, the finest first."""
+    counts: Mapping[MapKey, int]
+    """How many additions each is the mean of."""
+    is_geometric: bool
+    """Which mean is taken of several owners."""
+
     def by_owner(self) -> dict[str, dict[Kind, dict[Grid, torch.Tensor]]]:
-        """The means of each owner, after `average`: owner (`MapKey`) → kind → (h, w), the finest first → (B, N, T)."""
+        """The means of each owner: owner (`MapKey`) → kind → (h, w), the finest first → (B, N, T)."""
         found: dict[str, dict[Kind, dict[Grid, torch.Tensor]]] = {}
-        for (kind, grid, owner), mean in self._maps.items():
+        for (kind, grid, owner), mean in self.maps.items():
             found.setdefault(owner, {each: {} for each in KINDS})[kind][grid] = mean
         return found
 
-    def means(self) -> dict[Kind, dict[Grid, torch.Tensor]]:
-        """The means over all owners, after `average`: kind → (h, w), the finest first → (B, N, T). `capture.mean`
-        decides between arithmetic and geometric means."""
+    def of_all(self) -> dict[Kind, dict[Grid, torch.Tensor]]:
+        """The means over all owners: kind → (h, w), the finest first → (B, N, T)."""
         means: dict[Kind, dict[Grid, torch.Tensor]] = {kind: {} for kind in KINDS}
-        counts = self._counts()
-        for (kind, grid), group in groupby(self._maps.items(), lambda item: item[0][:2]):  # `average` has sorted them
+        for (kind, grid), group in groupby(self.maps.items(), lambda item: item[0][:2]):
             maps = dict(group)  # one for each owner
             mean = next(iter(maps.values()))
-            if len(maps) > 1 and self.plan.capture.mean == "geometric":
+            if len(maps) > 1 and self.is_geometric:
                 mean = torch.stack([*maps.values()]).clamp_min(LEAST).log().mean(0).exp()
             elif len(maps) > 1:
-                weighted = (of_owner * counts[key] for key, of_owner in maps.items())
-                mean = sum(weighted, torch.zeros_like(mean)) / sum(counts[key] for key in maps)
+                weighted = (of_owner * self.counts[key] for key, of_owner in maps.items())
+                mean = sum(weighted, torch.zeros_like(mean)) / sum(self.counts[key] for key in maps)
             means[kind][grid] = mean
         return means

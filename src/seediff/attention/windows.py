@@ -170,10 +170,8 @@ def seen_shape(model: Model, shape: Sequence[int], fit: Fit, size: Size | None) 
     height, width = shape[:2]
     short, long = sorted((height, width))
     if long > MAX_ASPECT * short:
-        raise UserError(
-            f"{width} × {height} pixels: one side is {long / short:.3g} times the other, and the limit is"
-            f" {MAX_ASPECT}; use another --fit, or cut the photograph up"
-        )
+        problem = f"one side is {long / short:.3g} times the other, and the limit is {MAX_ASPECT}"
+        raise UserError(f"{width} × {height} pixels", problem, "use another --fit, or cut the photograph up")
     sides = sides_of_shape(long / short, math.prod(shape_of_size), model.sizes.multiple, model.sizes.largest)
     return sides if height >= width else (sides[1], sides[0])
 

@@ -109,9 +109,10 @@ def find_shown(readers: Sequence[Reader], prompt: str, words: Sequence[str]) -> 
     """The words whose heat maps are made, each once: `words`, or all words of the prompt. readers: the tokenizers.
     Raises UserError for a prompt that is too long, for words that are not in it, and if there is no word."""
     from ..config.names_in_texts import content_words
-    from ..prompts.tokens import check_length
+    from ..prompts.tokens import check_length, readings_of
 
-    readings = check_length(readers, prompt)
+    readings = readings_of(readers, prompt)
+    check_length(readings)
     for word in words:
         if not word.strip() or not all(reading.columns([word])[word] for reading in readings):
             raise UserError(

@@ -82,7 +82,7 @@ def generate(
     rules = [*mask_rules(config.mask), ("attempts", never, "no sample is drawn again")]
     check_effects(typed, config.method, rules)
     if vary not in (None, "none"):
-        from ..prompts.specs import varied_prompts
+        from ..prompts.variations import varied_prompts
 
         kinds = [kind.strip() for kind in vary.split(",")]
         prompts = varied_prompts(config.prompts, kinds, config.classes, info and info.settings.words)

@@ -22,8 +22,8 @@ from ..metrics.scores import (
     accuracy,
     labelled,
     mean_figure,
+    often_shown,
     resample,
-    with_often_shown,
 )
 from .protocols import Protocol
 from .tables import BEHIND, ScoreTable, Value
@@ -176,7 +176,8 @@ class Scores:
                 if table != number:
                     continue
                 if kind != "class":
-                    sums += [(self.name_of(kind, mean), *cells(mean), "") for (mean,) in with_often_shown(figure)]
+                    means = (figure, *often_shown(figure))
+                    sums += [(self.name_of(kind, mean), *cells(mean), "") for mean in means]
                 elif not math.isnan(figure.value):
                     rows.append((self.name_of(kind, figure), *cells(figure), shares[figure.name]))
             tables.append(ScoreTable(self.title, (measure.name, *BEHIND, share), rows, sums))
@@ -199,7 +200,11 @@ def compare(scores: Scores, others: Scores) -> list[Compared]:
     """All scores of two predictions for the same images, with their paired differences."""
     found: list[Compared] = []
     for (kind, measure, figure, table), score in zip(scores.scores, others.scores, strict=True):
-        for one, other in with_often_shown(*figure.of_same_classes(score.figure)):
+        pairs: list[tuple[Figure, ...]] = [figure.of_same_classes(score.figure)]
+        often = often_shown(*pairs[0])
+        if often:
+            pairs.append(often)
+        for one, other in pairs:
             found.append(Compared(kind, measure, table, one, other, one.minus(other)))
     return found
 

@@ -29,7 +29,7 @@ def min_max(values: torch.Tensor) -> tuple[torch.Tensor, tuple[str, ...]]:
     low, high = values.aminmax()
     span = high - low
     if not torch.isfinite(span):
-        raise UserError("attention holds NaN or infinite values; capture it again in float32")
+        raise UserError("attention", "holds NaN or infinite values", "capture it again in float32")
     if span <= ROUNDING * torch.maximum(low.abs(), high.abs()):
         return torch.zeros_like(values), ("constant_map",)
     return (values - low) / span, ()

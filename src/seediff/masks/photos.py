@@ -49,7 +49,8 @@ class PhotoMasker:
     @property
     def mask_config(self) -> MaskConfig:
         """The constants of the mask method, with levels of attention that the model has."""
-        return self.plan.constants
+        assert self.plan.mask is not None
+        return self.plan.mask
 
     def view(self, pixels: np.ndarray, number: int = 0) -> View:
         """A photograph as the model sees it. pixels: (H, W, 3) uint8. number: as in `View`. Raises UserError for a

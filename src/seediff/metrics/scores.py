@@ -89,7 +89,7 @@ class Figure(NamedTuple):
     def keyed(self, key: str) -> dict[str, Any]:
         """The keys of JSON files: for "miou", the value `miou`, its interval `miou_ci95` and `miou_images`; and
         `miou_often_shown` with these keys, if there is such a mean."""
-        often = {f"{key}_often_shown": mean.keyed(key) for (mean,) in with_often_shown(self)[1:]}
+        often = {f"{key}_often_shown": mean.keyed(key) for mean in often_shown(self)}
         return {key: self.value, f"{key}_ci95": self.ci95, f"{key}_images": self.pictures, **often}
 
 
@@ -168,16 +168,16 @@ def mean_figure(name: str, scores: Iterable[Figure], mean: Mean = mean_iou) -> F
     return Figure(name, value, drawn, pictures, parts, mean)
 
 
-def with_often_shown(*scores: Figure) -> list[tuple[Figure, ...]]:
-    """The scores; and if they are means, once more as means over the classes that at least FEWEST pictures show, unless
-    these are all classes, or fewer than two. scores: the same score of one or more predictions; means must be of the
-    same classes (`of_same_classes`)."""
+def often_shown(*scores: Figure) -> tuple[Figure, ...]:
+    """Means over the classes that at least FEWEST pictures show; nothing if these are all classes, or fewer than two,
+    or if the scores are no means. scores: the same score of one or more predictions; means must be of the same classes
+    (`of_same_classes`)."""
     classes = [score.classes for score in scores]
     often = [name for name in classes[0] if all(of[name].pictures >= FEWEST for of in classes)]
     if not 1 < len(often) < len(classes[0]):
-        return [scores]
+        return ()
     about = f"mean of the {plural(len(often), 'class')} that {FEWEST} or more images show"
-    return [scores, tuple(score.over(often)._replace(name=f"{score.name}: {about}") for score in scores)]
+    return tuple(score.over(often)._replace(name=f"{score.name}: {about}") for score in scores)
 
 
 def resample(counts: np.ndarray, *, seed: int, draws: int) -> Draws:

@@ -48,15 +48,14 @@ def load_scenes(count: int | None = None) -> list[Scene]:
     return read_scenes(FILE, count)
 
 
-def read_scenes(path: Path, count: int | None = None, *, option: str = "scenes") -> list[Scene]:
-    """The first `count` scenes in a file; None: all of them. option: the option that gave `count`, for messages. Raises
-    UserError if the file holds fewer."""
+def read_scenes(path: Path, count: int | None = None) -> list[Scene]:
+    """The first `count` scenes in a file; None: all of them. Raises UserError if the file holds fewer."""
     file = read_header(path)
     about = file.about("scenes", list[SceneRow], "scenes")
     if count is None:
         count = len(about)
     if not 1 <= count <= len(about):
-        raise UserError(f"{option} = {count}: {path.name} holds {len(about)}, so choose from 1 to {len(about)}")
+        raise UserError("scenes", f"{count}: {path.name} holds {len(about)}", f"choose from 1 to {len(about)}")
     images, masks = unpack_blobs(file, "images"), unpack_blobs(file, "masks")
     scenes = []
     for image, mask, row in zip(images[:count], masks, about, strict=False):

@@ -139,4 +139,4 @@ def refuse_adapters(name: str, attention: Any) -> None:
     name: the module's name."""
     if "IPAdapter" in type(attention.processor).__name__:
         problem = f"an IP-Adapter is loaded ({name}): its own attention is not captured"
-        raise UserError(f"{problem}; call pipe.unload_ip_adapter() first")
+        raise UserError(problem, fix="call pipe.unload_ip_adapter() first")

@@ -1,13 +1,10 @@
 """`SampleSpec`: classes, prompt and seed of each sample in a run. They depend only on the configuration and the
 sample's index. A template is a prompt with {class}.
 
-1. `varied_prompts` adds places, light and points of view (`PHRASES`) to the templates, if the user wants it, so that
-the images of a class do not all look alike.
-
-2. Each image gets its classes and its prompt. If all prompts are templates, classes and templates take turns
+1. Each image gets its classes and its prompt. If all prompts are templates, classes and templates take turns
 (`take_turns`). Otherwise the class with the fewest images gets its next prompt (`deal_prompts`).
 
-3. `each_spec` replaces {class} by the class or one of its subclasses, and gives each sample its seed.
+2. `sample_specs` replaces {class} by the class or one of its subclasses, and gives each sample its seed.
 """
 
 from __future__ import annotations
@@ -15,13 +12,12 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..config.class_names import join_classes
-from ..config.names_in_texts import by_class, classes_in, content_words
-from ..errors import UserError
+from ..config.names_in_texts import by_class, classes_in
 
 if TYPE_CHECKING:
     from ..config.runs import GenerateConfig
@@ -59,19 +55,16 @@ def sample_count(config: GenerateConfig) -> int:
 
 
 def sample_specs(config: GenerateConfig) -> list[SampleSpec]:
-    """The specifications of all samples."""
-    return list(each_spec(config))
-
-
-def each_spec(config: GenerateConfig) -> Iterator[SampleSpec]:
-    """Yields the specifications of all samples. A class's subclasses take turns, in an order that changes from round to
+    """The specifications of all samples. A class's subclasses take turns, in an order that changes from round to
     round, so that each subclass gets different templates."""
     phrases = phrase_of(config.subclasses, config.classes, config.seed)
     lines = take_turns(config) if _all_templates(config) else deal_prompts(config)
+    specs: list[SampleSpec] = []
     for index, (classes, prompt) in enumerate(lines):
         if "{class}" in prompt:
             prompt = prompt.replace("{class}", join_classes([next(phrases[name]) for name in classes]))
-        yield SampleSpec(index, classes, prompt, sample_seed(config.seed, index, 0))
+        specs.append(SampleSpec(index, classes, prompt, sample_seed(config.seed, index, 0)))
+    return specs
 
 
 def take_turns(config: GenerateConfig) -> Iterator[Line]:
@@ -82,17 +75,10 @@ def take_turns(config: GenerateConfig) -> Iterator[Line]:
     Templates take turns. The first round begins with the first template, the second round with the second, and so on:
     with one class per image, each class gets all templates.
     """
-    kinds = len(config.classes)
-    groups = class_groups(kinds, config.turns, config.seed)
-    shown = 0  # classes in all images so far; a round shows each class once
-    current, first_of_round = 0, 0  # the round in which an image begins, and the index of this round's first image
-    for index in range(sample_count(config)):
-        if shown // kinds > current:
-            current, first_of_round = shown // kinds, index
-        classes = tuple(config.classes[position] for position in next(groups))
-        shown += len(classes)
-        place = index - first_of_round  # in the round, which begins with template number `current`
-        yield Line(classes, config.prompts[(current + place) % len(config.prompts)])
+    groups = class_groups(len(config.classes), config.turns, config.seed)
+    for turn, place, numbers in itertools.islice(groups, sample_count(config)):
+        template = config.prompts[(turn + place) % len(config.prompts)]
+        yield Line(tuple(config.classes[number] for number in numbers), template)
 
 
 def _all_templates(config: GenerateConfig) -> bool:
@@ -128,12 +114,27 @@ def _least_used(lines: Sequence[Line], used: Counter[Line]) -> Iterator[Line]:
                 yield line
 
 
-def class_groups(kinds: int, sizes: Sequence[int], seed: int) -> Iterator[tuple[int, ...]]:
+class Group(NamedTuple):
+    """A group of classes, and when it comes."""
+
+    turn: int
+    """The number of the round in which it begins."""
+    place: int
+    """Its place among the groups that begin in this round."""
+    numbers: tuple[int, ...]
+    """The numbers of its classes."""
+
+
+def class_groups(kinds: int, sizes: Sequence[int], seed: int) -> Iterator[Group]:
     """Yields groups of distinct numbers in [0, kinds), without end. A round uses each number once. If every group has
     one number, the order is 0, 1, 2, …; otherwise it depends on the seed. sizes: the groups' sizes, in turn."""
     rounds = itertools.count()
     waiting: list[int] = []  # numbers of this round, and of the next one when a group spans both
+    used = 0  # numbers in all groups so far
+    places = Counter[int]()
     for size in itertools.cycle(sizes):
+        turn = used // kinds
+        used += size
         group: list[int] = []
         while len(group) < size:
             number = next((number for number in waiting if number not in group), None)
@@ -142,7 +143,8 @@ def class_groups(kinds: int, sizes: Sequence[int], seed: int) -> Iterator[tuple[
                 continue
             waiting.remove(number)
             group.append(number)
-        yield tuple(group)
+        yield Group(turn, places[turn], tuple(group))
+        places[turn] += 1
 
 
 def _round_order(kinds: int, size: int, seed: int, turn: int) -> list[int]:
@@ -179,57 +181,3 @@ def _stable_hash(*parts: int | str) -> int:
     """A number in [0, 2^48) for these parts. Unlike `hash` and `random`, it is the same on every machine and in every
     version of Python."""
     return int.from_bytes(hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=6).digest(), "big")
-
-
-PHRASES: dict[str, tuple[str, ...]] = {
-    "place": (
-        "on grass", "on sand", "in the snow", "in the city", "in a room", "in the sky", "on the water",
-        "on a street", "in a forest", "in a field", "by a wall", "in a garden", "indoors", "in front of mountains",
-    ),
-    "light": ("in sunlight", "at sunrise", "at dusk", "at night", "on a cloudy day", "in fog", "under a lamp"),
-    "view": (
-        "seen from the front", "seen from the side", "seen from behind", "seen from above", "in the distance",
-        "in close-up",
-    ),
-}  # fmt: skip
-"""Kind of phrase → phrases that fit any class and name no other object."""
-MOST_TEMPLATES = 200
-"""Maximum number of templates that `varied_prompts` returns."""
-
-
-def varied_prompts(
-    prompts: Sequence[str], kinds: Sequence[str], classes: Sequence[str], words: Collection[str] | None = None
-) -> tuple[str, ...]:
-    """The templates with phrases: `a {class}` → `a {class}`, `a {class} on grass`, `a {class} on grass at night`, …
-
-    Each template is combined with every choice of at most one phrase of each kind, before its full stop. There are at
-    most MOST_TEMPLATES results, in a mixed order that is always the same. Prompts that are no templates follow
-    unchanged.
-
-    prompts: may have templates. kinds: keys of PHRASES. classes: phrases that name a class are left out. words: the
-    words that the model knows, and phrases with unknown words are left out, too; None: it knows all words. Raises
-    UserError for an unknown kind, for a kind without a remaining phrase, and if there is no template.
-    """
-    templates = [prompt for prompt in prompts if "{class}" in prompt]
-    if not templates:
-        raise UserError("vary", "adds phrases to prompts with {class}, and there is none", "leave it out")
-    for kind in kinds:
-        if kind not in PHRASES:
-            raise UserError("vary", f"{kind!r} is not a kind of phrase", f"choose among {', '.join(PHRASES)}")
-    choices: list[tuple[str, ...]] = []
-    for kind in dict.fromkeys(kinds):
-        named = classes_in(PHRASES[kind], classes)
-        phrases = [phrase for phrase, names in zip(PHRASES[kind], named, strict=True) if not names]
-        if words is not None:
-            phrases = [phrase for phrase in phrases if set(content_words(phrase)) <= set(words)]
-        if not phrases:
-            raise UserError("vary", f"the model knows no phrase for {kind}", "leave it out")
-        choices.append(("", *phrases))
-    combined = []
-    for template, *phrases in itertools.product(templates, *choices):
-        text = " ".join(filter(None, (template.rstrip("."), *phrases)))
-        if template.endswith("."):
-            text += "."
-        combined.append(text)
-    mixed = sorted(combined, key=lambda text: hashlib.blake2b(text.encode()).digest())[:MOST_TEMPLATES]
-    return (*mixed, *(prompt for prompt in prompts if "{class}" not in prompt))

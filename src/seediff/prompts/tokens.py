@@ -30,6 +30,15 @@ class TokenizedPrompt(NamedTuple):
         return len(self.spans) > self.reader.limit
 
     @property
+    def words_cut_off(self) -> str:
+        """The words at the end of a prompt that is too long. If the model wraps the prompt in a text of its own, the
+        cut may lie before the prompt: then these are all its words. If it lies after the prompt, this is the last."""
+        last_character = max(len(self.text.rstrip()) - 1, 0)
+        first_cut = min(max(self.spans[self.reader.limit - 1][0], 0), last_character)  # the last place: the end token
+        word_start = re.search(r"\S*$", self.text[:first_cut]).start()  # type: ignore[union-attr]  # matches nothing, too
+        return self.text[word_start:].strip()
+
+    @property
     def first(self) -> int:
         """The column of the first token."""
         reader = self.reader
@@ -47,10 +56,10 @@ class TokenizedPrompt(NamedTuple):
         columns_of: dict[str, set[int]] = {phrase: set() for phrase in phrases}
         for match in any_name(ordered).finditer(self.text):
             assert match.lastindex is not None
-            begin, stop = match.span()
-            tokens = {i: span for i, span in enumerate(self.spans) if span[0] < stop and span[1] > begin}
+            first, last = match.span()  # the match's characters
+            tokens = {i: span for i, span in enumerate(self.spans) if span[0] < last and span[1] > first}
             # In a script without spaces, a match inside a token is a part of another word: 马 in the token 斑马, zebra.
-            rest = "".join(self.text[max(start, 0) : begin] + self.text[stop:end] for start, end in tokens.values())
+            rest = "".join(self.text[max(a, 0) : first] + self.text[last:b] for a, b in tokens.values())
             columns = {self.first + i for i in tokens}
             if not re.search(f"[{UNSPACED}]", rest) and max(columns, default=0) < end:
                 columns_of[ordered[match.lastindex - 1]] |= columns
@@ -73,35 +82,35 @@ def locate_columns(readers: Sequence[Reader], prompt: str, classes: Sequence[str
     readers: the model's tokenizers. Raises UserError if a class is not in the prompt, and as `check_length` does.
     """
     columns_of: dict[str, set[int]] = {name: set() for name in classes}
-    for reading in check_length(readers, prompt):
+    readings = readings_of(readers, prompt)
+    check_length(readings)
+    for reading in readings:
         for name, columns in reading.columns(classes).items():
             if not columns:
                 hint = "" if spoken(name) == name else f" (in a prompt: '{spoken(name)}')"
-                fix = "name it there, or use {class} in the template"
-                raise UserError(f"class '{name}'{hint} is not in the prompt '{shorten(reading.text)}'; {fix}")
+                problem = f"class '{name}'{hint} is not in the prompt '{shorten(reading.text)}'"
+                raise UserError(problem, fix="name it there, or use {class} in the template")
             columns_of[name] |= columns
     return {name: tuple(sorted(columns)) for name, columns in columns_of.items()}
 
 
-def check_length(readers: Sequence[Reader], prompt: str) -> list[TokenizedPrompt]:
-    """The prompt as read by each tokenizer whose tokens have columns. Raises UserError if the prompt is too long for
-    one of them, naming the words that would be cut off."""
-    readings = [read(reader, prompt) for reader in readers if reader.first is not None]
+def readings_of(readers: Sequence[Reader], prompt: str) -> list[TokenizedPrompt]:
+    """The prompt as read by each tokenizer whose tokens have columns."""
+    return [read(reader, prompt) for reader in readers if reader.first is not None]
+
+
+def fits(readers: Sequence[Reader], prompt: str) -> bool:
+    """Whether no tokenizer would cut off the prompt's end."""
+    return not any(reading.is_too_long for reading in readings_of(readers, prompt))
+
+
+def check_length(readings: Sequence[TokenizedPrompt]) -> None:
+    """Raise UserError if a prompt is too long for one of its tokenizers, naming the words that would be cut off."""
     for reading in readings:
-        text = reading.text
-        limit = reading.reader.limit
-        count = len(reading.spans)
         if reading.is_too_long:
-            # The last place is for the end token. If the model wraps the prompt in a text of its own, the cut may lie
-            # before the prompt: then all words are named. If it lies after the prompt, the last word is named.
-            last_character = max(len(text.rstrip()) - 1, 0)
-            first_cut = min(max(reading.spans[limit - 1][0], 0), last_character)
-            word_start = re.search(r"\S*$", text[:first_cut]).start()  # type: ignore[union-attr]  # matches nothing, too
-            raise UserError(
-                f"the prompt has {count} tokens and the model reads {limit}: these words would be cut off: "
-                f"'{shorten(text[word_start:].strip())}'; shorten the prompt '{text[:40].strip()}…'"
-            )
-    return readings
+            counts = f"the prompt has {len(reading.spans)} tokens and the model reads {reading.reader.limit}"
+            problem = f"{counts}: these words would be cut off: '{shorten(reading.words_cut_off)}'"
+            raise UserError(problem, fix=f"shorten the prompt '{reading.text[:40].strip()}…'")
 
 
 def split_prompts(
@@ -116,13 +125,9 @@ def split_prompts(
         bounds = [round(i * len(names) / count) for i in range(count + 1)]
         groups = [tuple(names[a:b]) for a, b in pairwise(bounds)]
         sentences = [(template.replace("{class}", join_classes(group)), group) for group in groups]
-        try:
+        if count == len(names) or all(fits(readers, sentence) for sentence, _ in sentences):
             for sentence, group in sentences:
                 locate_columns(readers, sentence, group)
-        except UserError:
-            if count == len(names):
-                raise
-        else:
             return sentences
     return []
 
@@ -140,7 +145,7 @@ def token_spans(reader: Reader, text: str) -> list[tuple[int, int]]:
     tokenizer gives no character offsets."""
     if not getattr(reader.tokenizer, "is_fast", False):
         kind = type(reader.tokenizer).__name__
-        raise UserError(f"the model's tokenizer ({kind}) does not say where its tokens are; a fast one does")
+        raise UserError(f"the model's tokenizer ({kind}) does not say where its tokens are", fix="a fast one does")
     whole, begin = reader.wrap(text) if reader.wrap else (text, 0)
     encoding = reader.tokenizer(
         whole, return_offsets_mapping=True, truncation=False, add_special_tokens=reader.adds_tokens, verbose=False

@@ -24,7 +24,7 @@ from ..files.messages import plural
 from ..models.describe import ModelInfo
 from ..models.registry import Model
 from ..models.saving_memory import Offload
-from ..prompts.specs import each_spec, redraw, sample_count, sample_specs
+from ..prompts.specs import redraw, sample_count, sample_specs
 from ..prompts.tokens import find_weight
 from ..report.set_summary import count_flags
 from ..rows.row import Row
@@ -125,14 +125,14 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec"]):
     @cached_property
     def prompts(self) -> Sequence[tuple[str, tuple[str, ...]]]:
         """(prompt, the classes that it names), each once."""
-        return list(dict.fromkeys((spec.prompt, spec.classes) for spec in each_spec(self.config)))
+        return list(dict.fromkeys((spec.prompt, spec.classes) for spec in sample_specs(self.config)))
 
     def plan(self, model: ModelInfo | Model) -> Plan | None:
-        from ..attention.draw import check_negative, check_steps, find_words
+        from ..attention.draw import check_columns, check_negative, check_steps
 
         config = self.config
         plan = plan_model(config, model)
-        find_words(model.readers, self.prompts, plan and plan.capture)
+        check_columns(model.readers, self.prompts, plan and plan.capture)
         if isinstance(model, Model):
             check_negative(model, config.negative_prompt, config.guidance_scale)
             check_steps(model, config.steps)
@@ -233,7 +233,7 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec"]):
 
         constants = self.config.mask
         if ready.plan is not None:
-            constants = ready.plan.capture.constants
+            constants = ready.plan.capture.mask or constants
         image = as_saved(image, self.config.image_format)
         with self.timer("masks"):
             return make_masks(image, attention, spec.classes, constants, trace=False)
@@ -266,7 +266,7 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec"]):
         yield f"{plural(images, 'image')} in {plural(len(config.batches(images)), 'batch')}, {self._extent()}"
         counts: Counter[str] = Counter()
         prompts = dict.fromkeys(prompt for prompt, _ in self.prompts)
-        for spec in each_spec(config):
+        for spec in sample_specs(config):
             counts.update(spec.classes)
         yield f"Classes: {', '.join(f'{name} {counts[name]}' for name in config.classes)}"
         yield f"Prompts: {len(prompts)} different"

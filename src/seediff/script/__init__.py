@@ -3,7 +3,8 @@ memory (single_image.py).
 
 Files of `capture`, in the order in which they act:
 
-    capture.py        `capture(pipe)`: the contract; plans what is captured, and connects the parts below
+    capture.py        `capture(pipe)`: the contract; connects the parts below
+    plan.py           what is captured of a pipeline, and the constants of its masks
     recording.py      `Recording`: is called by the pipeline and its network; a `Run` of `Picture`s for each call
     which_columns.py  `ReadText`: a text as the network read it, and which columns a word has
     captured.py       `Captured`: what `capture` gives to the script

@@ -16,9 +16,8 @@ capture.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from typing import Any, Literal, get_args
 
 import torch
@@ -31,18 +30,15 @@ from ..attention.network import (
     tell_compiled,
     without_compilation,
 )
-from ..attention.plan import CapturePlan, plan_capture, plan_segments
 from ..attention.recorder import AttentionRecorder
 from ..attention.running_maps import Apart
 from ..attention.which_rows import NAME_STATES, copied, listed
-from ..config.methods import EVERYTHING, METHOD_FACTS, CaptureConfig, SegmentConfig
-from ..config.settings import table_values
+from ..config.methods import METHOD_FACTS
 from ..errors import Notice, UserError
 from ..models.families import named_readers
-from ..models.families.family import Family
 from ..models.families.inputs import hear_calls, wrap
-from ..models.layers import Layer
-from .captured import Captured, pipeline_constants
+from .captured import Captured
+from .plan import plan_pipeline
 from .recording import Recording
 from .which_columns import Named
 
@@ -131,31 +127,3 @@ def capture(
             recording.end()
         if recording.elsewhere:
             warnings.warn(Notice(recording.elsewhere), stacklevel=3)
-
-
-def plan_pipeline(
-    keep: str, pipe: Any, family: Family, all_layers: Mapping[str, Layer], options: Mapping[str, Any]
-) -> CapturePlan:
-    """The plan of what is captured of a pipeline: layers, levels and steps.
-
-    keep: as in the function `capture`. family: the network's family. all_layers: name → layer of the network. options:
-    those that the script gives, of CaptureConfig. Raises UserError for attention that the network does not have, and
-    for options that cannot be used.
-    """
-    capture = CaptureConfig(**options)
-    if capture.steps == "second-half":
-        problem = "second-half: the number of steps is unknown before the pipeline runs"
-        raise UserError("steps", problem, "use a number k for every k-th")
-    if keep == "all":
-        return plan_capture(family, all_layers, capture, reads=EVERYTHING)
-    if keep == "segments":
-        plain = replace(capture, normalize=False)
-        return plan_segments(family, all_layers, SegmentConfig(), type(pipe).__name__, plain)
-    if keep not in METHOD_FACTS:
-        raise UserError("keep", f"{keep!r} must be all, segments or a method of masks ({', '.join(METHOD_FACTS)})")
-
-    # What a method reads: the script's options come before constants of the model's folder, and these before the
-    # method's own.
-    mask, of_folder = pipeline_constants(pipe, keep)
-    own = {**table_values(METHOD_FACTS[keep].defaults, "capture"), **of_folder, **options}
-    return plan_capture(family, all_layers, CaptureConfig(**own), mask=mask)

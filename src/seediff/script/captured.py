@@ -8,8 +8,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate, chain, pairwise
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,9 +19,7 @@ from ..attention.plan import Expected, fit_mask, plan_segments
 from ..attention.windows import PixelSize, View, view_drawn
 from ..config.methods import MaskConfig, SegmentConfig
 from ..config.names_in_texts import things_named
-from ..config.resolve import recommend
-from ..config.runs import MaskPhotosConfig
-from ..config.settings import check_table, table_values
+from ..config.settings import check_table
 from ..errors import Notice, UserError, shorten
 from ..files.image_files import ImageInput, as_pixels
 from ..files.messages import plural
@@ -30,9 +27,9 @@ from ..masks.clips import clip_softs
 from ..masks.make_masks import enlarge, mixed, refine_and_label, soft_masks
 from ..masks.results import MaskResult
 from ..masks.steps import SoftMask
-from ..models.describe import describe_model
 from ..rows.values import BLANK, explain_flag
 from .heatmap import HeatMap, heat_config, heat_sheet
+from .plan import pipeline_constants
 from .recording import Attention, Picture, Recording
 from .which_columns import Phrase, phrase_name
 
@@ -41,12 +38,22 @@ if TYPE_CHECKING:
 
 FACTORS = ("vae_scale_factor", "vae_scale_factor_spatial", "vae_spatial_compression_ratio")
 """Pipelines' names for the number of pixels per latent, along a side."""
+USUAL_FACTOR = 8
+"""This number for most models: `Captured.expected` takes it, if only the network is known."""
 LONGEST_PROMPT = 80
 MOST_PICTURES = 10
 """The longest prompt in characters, and the most pictures, that `repr` prints."""
 
-FrameSofts = tuple[View, Sequence[SoftMask], torch.Tensor]
-"""(view, softs, large): how a picture was drawn, the soft mask of each phrase, and these (C, H, W) after `enlarge`."""
+
+class Softs(NamedTuple):
+    """The soft masks of phrases in a picture, or in a frame of a clip."""
+
+    view: View
+    """How the picture was drawn."""
+    small: Sequence[SoftMask]
+    """The soft mask of each phrase, as large as its map."""
+    large: torch.Tensor
+    """(C, H, W): the same after `enlarge`."""
 
 
 class Captured:
@@ -62,6 +69,7 @@ class Captured:
         self._plan = plan = recording.recorder.plan
         self._family = plan.family
         self._config = getattr(pipe, plan.family.network_part, pipe).config
+        # None: unknown, for a network alone. Then a position counts as a pixel.
         self._factor: int | None = next((getattr(pipe, name) for name in FACTORS if hasattr(pipe, name)), None)
 
     def __repr__(self) -> str:
@@ -120,7 +128,7 @@ class Captured:
         height, width: the image's sides in pixels; by default the sides of the model's own images. Without a width, the
         image is a square.
         """
-        factor = self._factor or 8
+        factor = self._factor or USUAL_FACTOR
         cell = self._family.pixels(factor, self._config)
         height = height or self._family.image_side(factor, self._config)
         return self._plan.expected((height // cell, (width or height) // cell))
@@ -198,7 +206,7 @@ class Captured:
         picture without maps.
         """
         config = self._constants(phrases, method, constants)
-        result = _masks(phrases, *self._softs(phrases, image, pixels, config), config)
+        result = _masks(phrases, self._softs(phrases, image, pixels, config), config)
         doubt = self._doubt([name for name in result.classes if f"mixed:{name}" in result.flags], phrases, image)
         if doubt:
             warnings.warn(doubt, Notice, stacklevel=2)
@@ -208,7 +216,7 @@ class Captured:
         """What the notice of `masks` would say of words that hardly tell their masks apart; "" if all of them do. It
         takes no PAMR and no picture. phrases, image: as in `masks`."""
         config = self._constants(phrases, None, {"pamr": False})
-        numbers = mixed(self._softs(phrases, image, None, config)[1], config)
+        numbers = mixed(self._softs(phrases, image, None, config).small, config)
         return self._doubt([phrase_name(phrases[number]) for number in numbers], phrases, image)
 
     def _doubt(self, names: Sequence[str], phrases: Sequence[Phrase], image: int) -> str:
@@ -225,7 +233,7 @@ class Captured:
         clip."""
         frames = self.clips[self._index("clip", clip, len(self.clips))]
         config = self._constants(phrases, method, constants)
-        return [_masks(phrases, *of_frame, config) for of_frame in self._softs_of_clip(phrases, frames, config)]
+        return [_masks(phrases, of_frame, config) for of_frame in self._softs_of_clip(phrases, frames, config)]
 
     def _constants(self, phrases: Sequence[Phrase], method: str | None, constants: dict[str, Any]) -> MaskConfig:
         """The constants of `masks`. Raises UserError also if there are no phrases."""
@@ -297,34 +305,31 @@ class Captured:
 
     def _heats(self, phrases: Sequence[Phrase], image: int, pixels: ImageInput | None) -> list[HeatMap]:
         """The heat map of each phrase."""
-        view, _, large = self._softs(phrases, image, pixels)
-        return [HeatMap(heat.numpy(), phrase_name(one), view.pixels) for one, heat in zip(phrases, large, strict=True)]
+        softs = self._softs(phrases, image, pixels, heat_config(self._maps(image, phrases)))
+        heats = zip(phrases, softs.large, strict=True)
+        return [HeatMap(heat.numpy(), phrase_name(phrase), softs.view.pixels) for phrase, heat in heats]
 
-    def _softs(
-        self, phrases: Sequence[Phrase], image: int, pixels: ImageInput | None, config: MaskConfig | None = None
-    ) -> FrameSofts:
-        """The soft masks of phrases in a picture, or in a frame of a clip. config: the constants; None: the constants
-        of heat maps."""
+    def _softs(self, phrases: Sequence[Phrase], image: int, pixels: ImageInput | None, config: MaskConfig) -> Softs:
+        """The soft masks of phrases in a picture, or in a frame of a clip."""
         number = self._number(image)
         maps = self._maps(image, phrases)
         clip = next((clip for clip in self.clips if number in clip), ())
         if len(clip) < 2:
             view = self._view(number, maps, pixels, config)
-            config = config or heat_config(maps)
             softs = soft_masks(maps, list(map(phrase_name, phrases)), config)
-            return view, softs, enlarge(softs, view, config)
+            return Softs(view, softs, enlarge(softs, view, config))
         if pixels is not None:
             raise UserError("pixels", "those of a clip are what the pipeline returned", "leave it out")
-        return self._softs_of_clip(phrases, clip, config or heat_config(maps))[clip.index(number)]
+        return self._softs_of_clip(phrases, clip, config)[clip.index(number)]
 
-    def _softs_of_clip(self, phrases: Sequence[Phrase], clip: Sequence[int], config: MaskConfig) -> list[FrameSofts]:
+    def _softs_of_clip(self, phrases: Sequence[Phrase], clip: Sequence[int], config: MaskConfig) -> list[Softs]:
         """The soft masks of phrases in each frame of a clip. clip: the frames' numbers. All frames have one prompt and
         one size: the words' columns and the lattice are the first frame's."""
         first = self._maps(clip[0], phrases)
         views = [self._view(number, first, None, config) for number in clip]
         maps = [self._attention(number).maps for number in clip]
         softs = clip_softs(views, maps, first.words, list(map(phrase_name, phrases)), config)
-        return [(view, *of_frame) for view, of_frame in zip(views, softs, strict=True)]
+        return [Softs(view, *of_frame) for view, of_frame in zip(views, softs, strict=True)]
 
     def _maps(self, image: int, phrases: Sequence[Phrase]) -> AttentionMaps:
         """The maps of a picture with the columns of phrases. Raises UserError for a phrase without columns."""
@@ -358,32 +363,12 @@ class Captured:
         return view_drawn(maps.latent_size, drawn, size, shown, may_cut=pixels is None)
 
 
-def _masks(
-    phrases: Sequence[Phrase], view: View, softs: Sequence[SoftMask], large: torch.Tensor, config: MaskConfig
-) -> MaskResult:
+def _masks(phrases: Sequence[Phrase], softs: Softs, config: MaskConfig) -> MaskResult:
     """The masks of phrases in a picture, from their soft masks."""
-    masks = refine_and_label(view, list(map(phrase_name, phrases)), softs, large, config)
-    return replace(masks, flags=(*masks.flags, *_blank(view)))
+    masks = refine_and_label(softs.view, list(map(phrase_name, phrases)), softs.small, softs.large, config)
+    return replace(masks, flags=(*masks.flags, *_blank(softs.view)))
 
 
 def _blank(view: View) -> tuple[str, ...]:
     """The flag BLANK for a black picture, as a safety checker leaves it; otherwise empty."""
     return (BLANK,) if view.pixels is not None and not view.pixels.any() else ()
-
-
-def pipeline_constants(pipe: Any, method: str) -> tuple[MaskConfig, dict[str, Any]]:
-    """(mask, capture) for a pipeline: a mask method's constants, and the fields of CaptureConfig with which they were
-    tuned. If nothing was tuned for the pipeline's model, `mask` has the constants of the method's paper, and `capture`
-    is empty.
-
-    pipe: a diffusers pipeline. method: the mask method. Raises UserError.
-    """
-    paper = MaskConfig(method=method)
-    folder = getattr(pipe, "name_or_path", None)  # None if the pipeline was built from its parts
-    if folder and Path(folder, "seediff.json").exists():
-        model = describe_model(str(folder), here=True)
-        if model.settings.preset:
-            values = {"classes": ("any",), "model": model.name, "method": method}
-            tuned = recommend(MaskPhotosConfig, values, model)[0]
-            return tuned.mask, {name: getattr(tuned.capture, name) for name in ("normalize", "layers", "mean")}
-    return replace(paper, **table_values(paper.facts.defaults, "mask")), {}

@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain, product
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -82,7 +82,7 @@ class Recording:
         if self.named.prompts:
             texts["prompt"] = self.named.prompts
         states = self.named.states
-        self.recorder.calls.prompt = Encoded(states or (), texts, is_named=states is not None)
+        self.recorder.tell_prompt(Encoded(states or (), texts, is_named=states is not None))
 
     def before_network(self, network: Any, inputs: NetworkInputs) -> None:
         """Begin to record the network call that runs next, if it belongs to a run. inputs: the call's."""
@@ -90,16 +90,16 @@ class Recording:
             self.outside += 1
             return
         recorder = self.recorder
-        prompt = recorder.calls.prompt
+        prompt = recorder.missing_prompt
         embeds = self.arguments.get("prompt_embeds")
         try:
-            if prompt and not prompt.states and embeds is not None:  # Z-Image does not ask `encode_prompt` about them
-                recorder.calls.prompt = replace(prompt, states=copied(embeds))
+            if prompt is not None and embeds is not None:  # Z-Image does not ask `encode_prompt` about them
+                recorder.tell_prompt(replace(prompt, states=copied(embeds)))
             recorder.begin_call(network, inputs)
             if recorder.call is not None and not self.texts:
                 self.texts = self._read(inputs)
         except Exception as error:
-            if isinstance(error, UserError) and not self.texts:
+            if isinstance(error, UserError) and not self.texts:  # the first step has not begun
                 raise
             recorder.fail(error, "the network's call")
 
@@ -126,7 +126,7 @@ class Recording:
         columns = 0
         if "cross" in self.recorder.plan.reads:
             columns = family.text_columns_of_call(inputs) or 0
-        texts = call.prompts
+        texts = call.texts
         behind = family.reads_shown and bool(family.shown(inputs))
         if behind and len({own.get("prompt") for own in texts}) > 1:  # shorter ones are padded: their end is unknown
             texts = [{}] * len(texts)
@@ -135,32 +135,36 @@ class Recording:
 
     def end(self, output: Any = None) -> None:
         """End the run, and keep what was drawn. output: what the pipeline returned; None for a network alone."""
+        # 1. How much was drawn
+        assert self.arguments is not None
         images = list[Any]()
-        if self.arguments is not None and self.arguments.get("output_type") != "latent":
+        if self.arguments.get("output_type") != "latent":
             images = returned_images(output)
-        count = len(self.texts) or len(images)
-        if not count:
+        calls = self.recorder.calls
+        latents = calls.latest.frames
+        are_clips = self.recorder.plan.family.frames_dimension > 0
+        counts = counts_of(len(self.texts), len(images), latents, are_clips=are_clips)
+        if not counts.expected:
             return
-        frames = 1
-        latents = self.recorder.calls.latest.frames
-        if self.recorder.plan.family.frames_dimension:  # the pipeline draws clips; as latents, if it returned no frames
-            frames = len(images) // count or latents
+
+        # 2. Its attention, or the error that explains why there is none
         outcomes: Sequence[Attention | UserError]
         try:
-            calls = self.recorder.calls.count
             timesteps = getattr(getattr(self.pipe, "scheduler", None), "timesteps", None)
-            drawn = -(-len(images) // frames) or count
-            check_counts(len(self.texts), calls, drawn, calls if timesteps is None else len(timesteps))
-            outcomes = self._attention(frames, latents)
+            steps = calls.count if timesteps is None else len(timesteps)
+            check_counts(len(self.texts), calls.count, counts.drawn, steps)
+            outcomes = self._attention(counts.frames, latents)
         except Exception as error:
             self.recorder.fail(error, "the pipeline")
             assert self.recorder.error is not None
-            outcomes = [self.recorder.error] * (count * frames)
+            outcomes = [self.recorder.error] * (counts.expected * counts.frames)
+
+        # 3. The pictures
         pictures: list[Picture] = []
         for number, outcome in enumerate(outcomes):
             prompt = outcome.text.prompt if isinstance(outcome, Attention) else ""
             pictures.append(Picture(prompt, outcome, images[number] if number < len(images) else None))
-        self.runs.append(Run(pictures, frames))
+        self.runs.append(Run(pictures, counts.frames))
 
     def _attention(self, frames: int, latents: int) -> list[Attention]:
         """The attention of each picture, or of each frame of each clip, which has that of its nearest latent frame.
@@ -213,6 +217,37 @@ class Run:
     pictures: Sequence[Picture]
     frames: int
     """The number of frames of each clip; 1 for images."""
+
+
+class Counts(NamedTuple):
+    """How much a run drew."""
+
+    expected: int
+    """The number of images or clips, as the network's rows with the prompt say."""
+    drawn: int
+    """The number of images or clips, as what the pipeline returned says."""
+    frames: int
+    """The number of frames of each clip; 1 for images."""
+
+
+def counts_of(rows: int, images: int, latent_frames: int, *, are_clips: bool) -> Counts:
+    """How much a run drew:
+
+                                     expected   drawn             frames
+        nothing had the prompt       images     images            1
+        nothing, or latents, came    rows       rows              latent frames
+        clips came                   rows       images / frames   images / rows
+        images came                  rows       images            1
+
+    rows: the number of rows with the prompt. images: the number of images, or of frames of all clips, that the pipeline
+    returned. latent_frames: the number in a clip; 1 for images. are_clips: whether the pipeline draws clips.
+    """
+    if not rows:
+        return Counts(images, images, 1)
+    if not images:
+        return Counts(rows, rows, latent_frames)
+    frames = max(images // rows, 1) if are_clips else 1
+    return Counts(rows, -(-images // frames), frames)
 
 
 def returned_images(output: Any) -> list[np.ndarray]:

@@ -78,7 +78,9 @@ def aggregate(
         total, last = rows, grid
     numbers = torch.stack(extremes).tolist()  # once, because it waits for the GPU
     if not all(0 < number < float("inf") for number in numbers):
-        raise UserError("attention holds NaN or infinite values, or nothing but zeros; capture it again in float32")
+        raise UserError(
+            "attention", "holds NaN or infinite values, or nothing but zeros", "capture it again in float32"
+        )
     if last == latent_size:
         return total
     # Each position of L has the row of its query. The same axes, with the keys of L.
