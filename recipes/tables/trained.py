@@ -187,12 +187,13 @@ def check_source(name: str, table: Table, places: Places) -> None:
     """Raise UserError for data that cannot be drawn or trained on. Reads the label maps of a folder, not its
     pictures.
     """
-    from seediff.train.stages import Stage, check_stages
+    from seediff.train.stages import Stage, TrainingData, data_fingerprint
 
     source = table.data[name]
     if source.folder is not None:
         samples = open_source(structs.replace(source, augment=None), table.sets, places)
-        check_stages([Stage(samples.samples, samples.classes, epochs=1, name=name)], (), 1, None)
+        stage = Stage(samples.samples, samples.classes, epochs=1, name=name)
+        data_fingerprint(TrainingData(samples.classes, (stage,)), 1, None)
     if source.scenes in RENDERED and places.art is None:
         raise UserError(f"data '{name}' is rendered: name the folder of `python -m recipes.mini art` with --art")
     if source.set:

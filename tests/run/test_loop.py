@@ -25,8 +25,8 @@ from seediff.files.outputs import write_atomic
 from seediff.files.photo_files import find_photos
 from seediff.files.reading import read_toml
 from seediff.run import generate_job as run_module
+from seediff.run.engine import Engine
 from seediff.run.generate_job import generate
-from seediff.run.loop import Engine
 from seediff.run.mask_job import mask_photos
 from seediff.run.output import Loaded
 from seediff.run.segment_job import segment_photos
@@ -41,7 +41,7 @@ class Elsewhere(Engine):
         cloudpickle = pytest.importorskip("ray.cloudpickle", reason="Ray is not installed: pip install 'seediff[ray]'")
         self.job = cloudpickle.loads(cloudpickle.dumps(job))
         self.ready = self.job.load()
-        return self.ready.loaded
+        return self.ready.loaded, self.ready.plan
 
     def map(self, job, out, numbers, say):
         for number in reversed(numbers):
@@ -175,7 +175,7 @@ def test_a_run_that_goes_on_with_another_kind_of_gpu_says_so(tmp_path):
             self.gpu = gpu
 
         def load(self, job):
-            return Loaded("0123", self.gpu)
+            return Loaded("0123", self.gpu), None
 
     interrupt_after(1, CONFIG, out, draw=fake_draw, engine=On("a 4090"))
     for gpu, config in (

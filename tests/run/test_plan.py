@@ -15,7 +15,7 @@ def test_what_is_not_known_yet_is_not_guessed(mini_folder, tmp_path):
     info = describe_model(config.model)
     job = MaskJob.of(config, [Photo(tmp_path / "a.png", "a")], info=info)
     assert job.plan(replace(info, network_config={}, vae_config={})) is None
-    assert job.plan(info).maps.map_bytes
+    assert job.plan(info).expected.map_bytes
 
 
 def test_a_disk_that_is_too_small_for_the_attention_maps(tmp_path, monkeypatch, capsys):

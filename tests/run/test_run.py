@@ -26,8 +26,8 @@ from seediff.report.set_summary import count_flags
 from seediff.rows.values import NOT_DRAWN, flag_kind
 from seediff.run import generate_job as run_module
 from seediff.run import output
+from seediff.run.engine import Engine
 from seediff.run.generate_job import DrawnSample, GenerateJob, generate
-from seediff.run.loop import Engine
 
 CONFIG = GenerateConfig(classes=("dog", "cat"), per_class=5, batch_size=3)
 fingerprints = partial(contents, folders=True)
@@ -113,7 +113,7 @@ def test_nothing_committed_binds_nobody(tmp_path, unbroken):
     with user_error("must be uint8"):
         generate(wrong, out, draw=fails)
     assert list((out / native.IMAGES).iterdir())
-    assert output.as_begun(out, CONFIG) == CONFIG
+    assert output.config_to_continue(out, CONFIG) == CONFIG
     faked(CONFIG, out)
     assert fingerprints(out) == unbroken
 

@@ -16,7 +16,7 @@ from seediff.files.reading import read_toml
 from seediff.metrics.scores import class_iou
 from seediff.models.describe import describe_model
 from seediff.models.presets import Preset, preset_toml, read_preset
-from seediff.run.tune import BETAS, count, count_pixels, load_masker, read_labelled, strongest, tune_names
+from seediff.run.tune import BETAS, count_at_betas, count_pixels, load_masker, read_labelled, strongest, tune_names
 
 
 @pytest.fixture
@@ -123,7 +123,9 @@ def test_counts_are_those_of_a_plain_loop(background, maps):
     ids = [1, 3, 3, 4][:maps]  # two words of one class
     truth = rng.choice([0, 1, 2, 3, 4, 255], (9, 7)).astype(np.uint8)
     value, classes = strongest(torch.from_numpy(soft), ids, truth.shape)
-    assert np.array_equal(count(value, classes, truth, 5, background), plain_counts(soft, ids, truth, 5, background))
+    assert np.array_equal(
+        count_at_betas(value, classes, truth, 5, background), plain_counts(soft, ids, truth, 5, background)
+    )
 
 
 def test_mask_and_evaluate_score_what_tune_counts(labelled, mini_folder, tmp_path):

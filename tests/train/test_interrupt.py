@@ -8,7 +8,7 @@ from shapes import CLASSES, items, small
 
 from seediff.cli.main import main
 from seediff.dataset.writing import save_native
-from seediff.train import record, run
+from seediff.train import run, views
 from seediff.train.record import CHECKPOINT, read_state
 from seediff.train.stages import Stage
 
@@ -69,7 +69,7 @@ def test_a_training_killed_between_its_writes_ends_with_the_same_bytes(tmp_path,
 
 
 def test_interrupts_and_ends_without_a_checkpoint_change_nothing(tmp_path, interrupt, monkeypatch):
-    monkeypatch.setattr(record, "line_charts", lambda *_: b"chart")  # drawing one takes half a second
+    monkeypatch.setattr(views, "line_charts", lambda *_: b"chart")  # drawing one takes half a second
 
     def train(name):
         stages = [Stage(items(6), CLASSES, steps=4), Stage(items(4, first=20), CLASSES, steps=2, name="finetune")]

@@ -6,13 +6,8 @@ from shapes import CLASSES, scene, small
 from transformers import ResNetBackbone
 
 from seediff.config.train import make_config
-from seediff.train.models import (
-    DESIGNS,
-    Trainee,
-    build_network,
-    class_scores,
-    parameter_groups,
-)
+from seediff.train.loss import Trainee
+from seediff.train.models import DESIGNS, build_network, class_scores
 
 ARCHITECTURES = sorted({architecture for architecture, _ in DESIGNS})
 
@@ -64,7 +59,7 @@ def test_background_is_a_class(architecture):
 def test_groups():
     config = make_config({"backbone": "tiny", "backbone_factor": 0.5, "learning_rate": 1e-3})
     trainee = Trainee(build_network(config, CLASSES), config)
-    groups = parameter_groups(trainee, config)
+    groups = trainee.parameter_groups()
     assert sum(len(group["params"]) for group in groups) == len(list(trainee.parameters()))
     rate = {id(p): group["lr"] for group in groups for p in group["params"]}
     decay = {id(p): group["weight_decay"] for group in groups for p in group["params"]}

@@ -59,12 +59,13 @@ def test_validation(native):
     plan = open_training([marked])
     assert [one.name for one in plan.validation] == ["s1", "s4"]
     assert len(plan.stages[0].items) == 4
-    by_share = open_training([native("b", 6)], validation_share=0.34)
-    assert len(by_share.validation) == 2
-    assert not {one.name for one in by_share.validation} & {one.name for one in by_share.stages[0].items}
+    twice = native("b", 6)
+    by_share = open_training([twice, twice], finetune=[twice], validation_share=0.34)
+    held = {one.name for one in by_share.validation}
+    assert len(held) == 2
+    assert not [one for stage in by_share.stages for one in stage.items if one.name in held]
     other = open_training([marked], validation=native("c", 3, first=30))
-    assert (len(other.validation), len(other.stages[0].items)) == (3, 4)
-    assert [one.name for one in other.validation] == ["s30", "s31", "s32"]
+    assert ([one.name for one in other.validation], len(other.stages[0].items)) == (["s30", "s31", "s32"], 4)
 
 
 def test_the_validation_parts_of_all_datasets(native):

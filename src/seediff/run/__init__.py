@@ -2,8 +2,8 @@
 
 job.py       `Job`: what a command makes of a batch, and says about the whole; `ModelJob`: also what it plans
 plan.py      `Plan`: what a run will do with a model, made before and after the model is loaded
-loop.py      `run`: has an engine make the batches of a job that are missing in a folder, and commits them; `Engine`, in
-             this process
+loop.py      `run`: has an engine make the batches of a job that are missing in a folder, and commits them
+engine.py    `Engine`: makes batches in this process
 cluster.py   an engine on several machines
 output.py    the folder of the output: what an earlier run left there, the records of its batches, and how it grows
 photos.py    `PhotoJob`, a `Job` for photographs: how they are read, and which could not be used; `SeenPhotoJob`, which

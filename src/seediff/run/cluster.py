@@ -18,10 +18,10 @@ from collections import Counter, deque
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..config.methods import METHOD_FACTS, MethodFacts, own_methods
 from ..config.settings import RunConfig
@@ -30,9 +30,10 @@ from ..errors import Notice, UserError, first_line
 from ..files.outputs import write_atomic
 from ..files.reading import inside
 from ..workers import check_workers
+from .engine import Engine, FinishedBatch, Say
 from .job import AnyJob, Ready
-from .loop import Engine, FinishedBatch, Say
 from .output import BatchRecord, Loaded
+from .plan import Plan
 
 if TYPE_CHECKING:
     from ray import ObjectRef
@@ -73,6 +74,10 @@ class Ray(Engine):
         self.workers = workers
         self.address = address
         self.connected = False
+        # What `load` decides, for `map`
+        self.count = 0
+        self.make: Any = None  # (number, batch size) → reference to a `WorkerAnswer`
+        self.loaded = Loaded()
 
     def __enter__(self) -> Ray:
         for name, value in (ENVIRONMENT if self.address else ENVIRONMENT | LOOPBACK).items():
@@ -142,19 +147,20 @@ class Ray(Engine):
         count = self.workers or max(1, int(there["CPU"]) // threads)
         return count, {"num_cpus": max(1, min(threads, int(there["CPU"]) // count, largest_node()))}
 
-    def load(self, job: AnyJob) -> Loaded:
+    def load(self, job: AnyJob) -> tuple[Loaded, Plan | None]:
         """Have a worker load the model."""
         import ray
 
-        self.count, self.needs = self.share(job.config)
+        self.count, needs = self.share(job.config)
         # max_calls: without it, Ray would start a new process for every batch on a GPU.
-        options = ray.remote(max_calls=0, max_retries=ATTEMPTS - 1, **self.needs)  # type: ignore[call-overload]
-        self.task = options(make_batch)
+        options = ray.remote(max_calls=0, max_retries=ATTEMPTS - 1, **needs)  # type: ignore[call-overload]
         # In a list, a task gets the reference and not the value: a process reads the value once.
         # A worker sees one GPU, whatever number the user named
-        self.work = [ray.put(Work(replace(job, device=None), os.getcwd(), own_methods()))]
-        self.loaded = result(self.task.remote(self.work, None, 0), "while they loaded the model").loaded
-        return self.loaded
+        work = [ray.put(Work(replace(job, device=None), os.getcwd(), own_methods()))]
+        self.make = partial(options(make_batch).remote, work)
+        answer = result(self.make(None, 0), "while they loaded the model")
+        self.loaded = answer.loaded
+        return answer.loaded, answer.plan
 
     def map(self, job: AnyJob, out: Path, numbers: Sequence[int], say: Say) -> Generator[FinishedBatch, None, None]:
         import ray
@@ -165,7 +171,7 @@ class Ray(Engine):
             while left or pending:
                 while left and len(pending) < self.count:
                     number = left.popleft()
-                    pending[self.task.remote(self.work, number, job.config.batch_size)] = number
+                    pending[self.make(number, job.config.batch_size)] = number
                 for reference in ray.wait(list(pending), timeout=WAITING)[0]:
                     number = pending.pop(reference)
                     answer = result(reference, f"of batch {number}")
@@ -200,7 +206,7 @@ class Work:
 
 @dataclass(frozen=True)
 class WorkerAnswer:
-    """What a worker returns: a batch that it made; or, if it was only asked to load the model, `loaded` alone."""
+    """What a worker returns: a batch that it made; or, if it was only asked to load the model, `loaded` and `plan`."""
 
     loaded: Loaded
     record: BatchRecord = field(default_factory=BatchRecord)
@@ -208,6 +214,8 @@ class WorkerAnswer:
     """Path in the output → contents, for each file of the batch."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Part of the run → its seconds in this worker since its last answer."""
+    plan: Plan | None = None
+    """The plan of the loaded model."""
 
 
 def result(reference: ObjectRef[WorkerAnswer], when: str) -> WorkerAnswer:
@@ -256,7 +264,7 @@ def make_batch(work: Sequence[ObjectRef[Work]], number: int | None, size: int) -
     of items in a batch."""
     _, ready = load_job(work[0])
     if number is None:
-        return WorkerAnswer(ready.loaded)
+        return WorkerAnswer(ready.loaded, plan=ready.plan)
     job = resized(work[0], size)
     with cpu_threads(job.config.threads), tempfile.TemporaryDirectory(prefix="seediff-") as scratch:
         record = job.make(ready, job.batches[number]).write(Path(scratch), job.timer)

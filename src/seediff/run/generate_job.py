@@ -30,8 +30,9 @@ from ..report.set_summary import count_flags
 from ..rows.row import Row
 from ..rows.values import FLAGS, NOT_DRAWN, flag_kind
 from ..workers import Progress
+from .engine import Engine
 from .job import Made, ModelJob, Ready
-from .loop import Engine, RunResult, run
+from .loop import RunResult, run
 from .masked_sample import encode_masked
 from .plan import Plan, plan_model, strange_words
 
@@ -99,7 +100,7 @@ class DrawnSample(NamedTuple):
 class GenerateJob(ModelJob[GenerateConfig, "SampleSpec"]):
     """Draws images of classes, and makes their masks."""
 
-    left_out = "rejected", native.REJECTED
+    left_out_file = native.REJECTED
 
     draw: Draw | None = None
     """A function that replaces the model."""

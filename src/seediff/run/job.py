@@ -103,7 +103,7 @@ class Made:
         for encode in self.samples:
             sample = encode()
             with timer("writing"):
-                record.add(out, sample)
+                record.write_sample(out, sample)
         return record
 
 
@@ -115,9 +115,9 @@ class Job(ABC, Generic[Config, Item]):
     run can continue, and several processes can share the batches; each loads its own copy of the model.
     """
 
-    left_out: ClassVar[tuple[str, str]] = "", ""
-    """(field, file): a field of `RunResult`, and the file in the output with its rows, about what did not become a
-    sample. For example ("failed", "failed.jsonl"), about photographs that could not be used."""
+    left_out_file: ClassVar[str] = ""
+    """The file in the output with the rows about what did not become a sample, such as failed.jsonl; "": there is
+    none."""
 
     ends: ClassVar[tuple[str, ...]] = native.METADATA, native.CARD, native.PREVIEW
     """The files that `complete` writes, in this order. The first has the rows. A run that makes something removes the

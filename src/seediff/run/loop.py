@@ -2,7 +2,7 @@
 killed run continues. A batch counts as made when it is committed, which means that a record of its files is written.
 
 A `Job` (job.py) is a command's work: what it refuses, how a batch is made, and what is said of all. An `Engine`
-makes the batches, in this process or in a cluster (cluster.py). `run` does the rest:
+(engine.py) makes the batches, in this process or in a cluster. `run` does the rest:
 
 inspect             finds what is missing
 make_missing        loads the model, commits each batch, and halves batches that do not fit into memory
@@ -13,28 +13,27 @@ from __future__ import annotations
 
 import gc
 import warnings
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, closing
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from ..config.settings import RunConfig
 from ..dataset import native
 from ..errors import Notice, UserError
 from ..files.messages import show_bytes
 from ..files.outputs import check_writable, clear_leftovers, free_bytes, parse_folder, write_atomic
+from ..files.photo_files import FAILED
 from ..rows.row import Row
 from ..workers import Progress
-from .job import AnyJob, AnyModelJob, Made, Ready, Self, Timer
+from .engine import Engine
+from .job import AnyJob, AnyModelJob, Self
 from .output import (
     RUN_FOLDERS,
     BatchRecord,
-    Loaded,
-    as_begun,
     begin,
     commit,
+    config_to_continue,
     go_on,
     lock,
     read_record,
@@ -58,12 +57,20 @@ class RunResult:
     """The number of items that this run made."""
     seconds: Mapping[str, float]
     """Part of the run → its seconds: "loading", "drawing" (network, VAE and capture), "masks", "writing" and others."""
-    rejected: Sequence[Row] = ()
-    """The rows of rejected.jsonl."""
+    left_out: Mapping[str, Sequence[Row]] = field(default_factory=dict)
+    """`Job.left_out_file` → its rows, about what did not become a sample; empty if everything did."""
     asked: int = 0
     """The number of items that were asked for, if somebody ended the run early; 0: all are made."""
-    failed: Sequence[Row] = ()
-    """`photo` and `reason` for each photograph that could not be used."""
+
+    @property
+    def rejected(self) -> Sequence[Row]:
+        """The rows of rejected.jsonl."""
+        return self.left_out.get(native.REJECTED, ())
+
+    @property
+    def failed(self) -> Sequence[Row]:
+        """`photo` and `reason` for each photograph that could not be used."""
+        return self.left_out.get(FAILED, ())
 
     @property
     def made(self) -> int:
@@ -106,18 +113,18 @@ def run(
             if makes:
                 job, records = make_missing(job, out, records, engine, progress or (lambda *_: None), warn)
             _complete(job, out, records)
-    field, file = job.left_out
-    left_out = {field: native.read_rows(out, file)} if (out / file).is_file() else {}
-    made = _count(job, records)
-    asked = job.count if made < job.count else 0
+    file = job.left_out_file
+    left_out = {file: native.read_rows(out, file)} if (out / file).is_file() else {}
+    finished = _count(job, records)
+    asked = job.count if finished < job.count else 0
     rows = native.read_rows(out, job.ends[0])
-    return RunResult(out, rows, made - before, job.timer, asked=asked, **left_out)
+    return RunResult(out, rows, finished - before, job.timer, left_out, asked)
 
 
 def inspect(job: Self, out: Path) -> tuple[Self, Records]:
     """(job, records): the job with the configuration to make or continue its output with, and the record of each batch.
     Raises UserError for an output that is not the job's."""
-    job = job.with_config(as_begun(out, job.config))
+    job = job.with_config(config_to_continue(out, job.config))
     batches = enumerate(job.config.batches(job.count))  # without the items, which may be millions
     return job, {number: read_record(out, number, len(batch)) for number, batch in batches}
 
@@ -172,16 +179,16 @@ def dry_run(
     yield f"Output: {out}, {show_bytes(free_bytes(out))} free"
 
 
-def disk_note(plan: Plan | None, out: Path, missing: int) -> str:
+def disk_note(plan: Plan | None, out: Path, left: int) -> str:
     """A warning that attention maps, by far the largest files, need more than the free space; "" if they do not, or if
-    it is not known. missing: the number of items that are to be made."""
+    it is not known. left: the number of items that are to be made."""
     if plan is None:
         return ""
-    needed = missing * plan.kept_bytes
+    needed = left * plan.kept_bytes
     free = free_bytes(out)
     if needed <= free:
         return ""
-    files = f"{missing} files of attention maps take about {show_bytes(needed)}"
+    files = f"{left} files of attention maps take about {show_bytes(needed)}"
     return f"The disk is too small: {files}, and {show_bytes(free)} are free"
 
 
@@ -201,9 +208,9 @@ def make_missing(
             stack.enter_context(cpu_threads(job.config.threads))
         report(before, job.count, f"loading {job.config.model_label}")
         with job.timer("loading"):
-            loaded = engine.load(job)
-        missing = disk_note(engine.ready.plan, out, job.count - before)
-        for doubt in filter(None, [*job.doubts, missing]):  # not before everything that may be refused
+            loaded, plan = engine.load(job)
+        too_small = disk_note(plan, out, job.count - before)
+        for doubt in filter(None, [*job.doubts, too_small]):  # not before everything that may be refused
             warn(doubt)
         if not new:
             go_on(out, job.config, loaded)
@@ -231,8 +238,8 @@ def _make_and_commit(job: AnyJob, out: Path, engine: Engine, records: Records, r
         report(done, total, what)
 
     say("")
-    missing = [number for number, record in records.items() if record is None]
-    with closing(engine.map(job, out, missing, say)) as finished:  # nothing is written after the output is unlocked
+    numbers = [number for number, record in records.items() if record is None]
+    with closing(engine.map(job, out, numbers, say)) as finished:  # nothing is written after the output is unlocked
         for number, record in finished:
             with job.timer("writing"):
                 commit(out, number, record, len(job.batches[number]))
@@ -250,7 +257,7 @@ def _complete(job: AnyJob, out: Path, records: Records) -> None:
     for record in filter(None, records.values()):
         rows += record.rows
         left_out += record.left_out
-    _, file = job.left_out
+    file = job.left_out_file
     if left_out:
         write_atomic(out / file, native.jsonl(left_out))
     elif file:
@@ -281,97 +288,3 @@ def _halved(job: AnyJob) -> AnyJob:
     gc.collect()  # the tensors of the failed batch
     torch.cuda.empty_cache()
     return job.with_config(replace(job.config, batch_size=half))
-
-
-Say = Callable[[str], None]
-"""A function that shows a text about the current activity."""
-FinishedBatch = tuple[int, BatchRecord]
-"""(number, record) of a batch whose files are written. `loop.py` then commits it."""
-
-
-class Engine(AbstractContextManager["Engine"]):
-    """Makes batches in this process. A subclass makes them elsewhere (`cluster.Ray`).
-
-    writes_in_thread: whether a second thread makes a batch's masks and files while this thread captures the next batch.
-    None: only on CUDA, where the GPU then never waits for the disk. On a CPU, the two threads would share the same
-    cores; on Metal, they crash.
-    """
-
-    def __init__(self, writes_in_thread: bool | None = None) -> None:
-        self.writes_in_thread = writes_in_thread
-        self.ready = Ready()
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
-    def check_device(self, job: AnyJob) -> None:
-        """Raise UserError if the job needs a device that is not where this engine makes the batches. Loads no model,
-        and imports torch only to look for another device than the CPU."""
-        if job.runs_model and job.runs_on not in (None, "cpu"):
-            from ..devices import check_device  # imports torch
-
-            check_device(job.runs_on)
-
-    def resolve(self, job: AnyJob) -> RunConfig:
-        """The job's configuration with the device, number format and threads with which this engine makes the
-        batches."""
-        return job.resolved()
-
-    def load(self, job: AnyJob) -> Loaded:
-        """Load the model for making batches."""
-        self.ready = job.load()
-        return self.ready.loaded
-
-    def map(self, job: AnyJob, out: Path, numbers: Sequence[int], say: Say) -> Generator[FinishedBatch, None, None]:
-        """Make the batches with these numbers, after `load`. Yields each batch after its files are written into `out`
-        and its seconds are added to the job's timer."""
-        device = job.runs_on or "cpu"
-        on_cuda = device.startswith("cuda")
-        in_thread = self.writes_in_thread
-        if in_thread is None:
-            in_thread = on_cuda
-        if in_thread:
-            if on_cuda:
-                say("the first batch also compiles kernels")
-            yield from make_overlapped(job, replace(self.ready, say=say), out, numbers, device)
-        else:
-            for number in numbers:
-                yield number, job.make(replace(self.ready, say=say), job.batches[number]).write(out, job.timer)
-
-
-def make_overlapped(
-    job: AnyJob, ready: Ready, out: Path, numbers: Sequence[int], device: str
-) -> Generator[FinishedBatch, None, None]:
-    """Make the batches with these numbers, as `Engine.map` does; a thread writes each batch while this thread makes the
-    next. At the end, also after an error, the thread finishes the batch that it is writing."""
-    import torch
-
-    cuda = None
-    if device.startswith("cuda") and torch.cuda.is_available():  # a user's `draw` may use the GPU of another machine
-        cuda = torch.cuda
-
-    def begin_thread() -> None:
-        if cuda:  # on a stream of its own, so that its work does not wait for the network's work on the next batch
-            cuda.set_stream(cuda.Stream(device))
-
-    writing: list[tuple[int, Future[BatchRecord]]] = []
-    with ThreadPoolExecutor(1, thread_name_prefix="writing", initializer=begin_thread) as thread:
-        for number in numbers:
-            # The batch before stays in memory until this one is made, even if it is written already. So if two
-            # batches fit once, they always fit, and do not fail later by chance.
-            made = job.make(ready, job.batches[number])
-            event = cuda and cuda.current_stream(device).record_event()
-            writing.append((number, thread.submit(write_ready, made, out, job.timer, event)))
-            if len(writing) > 1:
-                before, written = writing.pop(0)
-                yield before, written.result()
-        for last, written in writing:
-            yield last, written.result()
-
-
-def write_ready(made: Made, out: Path, timer: Timer, event: Any) -> BatchRecord:
-    """Write a batch, in the thread for writing. Returns its record. timer: the job's. event: a CUDA event after which
-    the batch's tensors may be read; None: they may be read at once."""
-    if event is not None:
-        event.wait()
-    return made.write(out, timer)

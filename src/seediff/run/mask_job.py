@@ -21,8 +21,9 @@ from ..models.saving_memory import Offload
 from ..prompts.tokens import split_prompts
 from ..rows.row import Row
 from ..workers import Progress
+from .engine import Engine
 from .job import Made, Ready
-from .loop import Engine, RunResult, run
+from .loop import RunResult, run
 from .masked_sample import encode_masked
 from .photos import PhotoSpec, SeenPhotoJob, fingerprinted, read_each
 from .plan import Plan, plan_model
@@ -78,10 +79,13 @@ class MaskJob(SeenPhotoJob[MaskPhotosConfig]):
         unknown = sorted(set().union(*classes) - set(config.classes))
         if unknown:
             raise UserError(f"classes of single photographs that the dataset does not have: {', '.join(unknown)}")
-        settings_of = ["" if names == config.classes else repr(names) for names in classes]
         specs = [PhotoSpec(i, photo, words) for i, (photo, words) in enumerate(zip(photos, classes, strict=True))]
-        config = fingerprinted(config, specs, settings_of)
-        return cls(config, info=info, offload=offload, specs=specs, words=config.classes)
+        config = fingerprinted(config, specs, config.classes)
+        return cls(config, info=info, offload=offload, specs=specs)
+
+    @property
+    def words(self) -> Sequence[str]:
+        return self.config.classes
 
     @property
     def classes(self) -> Sequence[str]:

@@ -51,11 +51,11 @@ class BatchRecord:
     rows: list[Row] = field(default_factory=list)
     """The batch's rows of metadata.jsonl."""
     left_out: list[Row] = field(default_factory=list)
-    """The batch's rows of the file that `Job.left_out` names, such as rejected.jsonl."""
+    """The batch's rows of `Job.left_out_file`."""
     files: list[str] = field(default_factory=list)
     """The paths of the batch's files in the output."""
 
-    def add(self, out: Path, sample: Encoded) -> None:
+    def write_sample(self, out: Path, sample: Encoded) -> None:
         """Write the files of a sample, and add its row."""
         for name, source in sample.files.items():
             # `begin` empties only these folders after a killed run
@@ -88,7 +88,7 @@ def read_record(out: Path, number: int, count: int) -> BatchRecord | None:
     return None
 
 
-def as_begun(out: Path, config: Config) -> Config:
+def config_to_continue(out: Path, config: Config) -> Config:
     """The configuration to make or continue an output with: `config`, with the output's values where it leaves them
     open. Raises UserError for a file, for a folder with other contents, and for the output of another command or
     configuration."""

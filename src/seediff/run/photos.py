@@ -5,6 +5,7 @@ nothing in photographs."""
 from __future__ import annotations
 
 import hashlib
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -36,18 +37,20 @@ class PhotoSpec:
     """The words that the model looks for in the photograph."""
 
 
-def fingerprinted(config: PhotosConfig, specs: Sequence[PhotoSpec], settings_of: Sequence[str]) -> PhotosConfig:
+def fingerprinted(config: PhotosConfig, specs: Sequence[PhotoSpec], words: tuple[str, ...] = ()) -> PhotosConfig:
     """The configuration with a text such as `12 photographs (3f2a…)`, which changes with the name, the size in bytes
-    and the settings of any photograph, so that only the same run continues. config: as the user gave it. specs: one per
-    photograph. settings_of: for each photograph a text with the settings that only it has; "": it has the settings of
-    all."""
+    and the own words of any photograph, so that only the same run continues. config: as the user gave it. specs: one
+    per photograph. words: of the configuration; a photograph has its own if they are others."""
     digest = hashlib.blake2b(digest_size=6)
-    for spec, settings in zip(specs, settings_of, strict=True):
+    for spec in specs:
         path = spec.photo.path
+        own = ""
+        if spec.words != words:
+            own = repr(spec.words)
         size = -1
         if path.is_file():
             size = path.stat().st_size
-        digest.update(repr((spec.photo.name, size, settings)).encode("utf-8", "surrogateescape"))
+        digest.update(repr((spec.photo.name, size, own)).encode("utf-8", "surrogateescape"))
     photos = f"{plural(len(specs), 'photograph')} ({digest.hexdigest()})"
     return replace(config, photos=photos)
 
@@ -73,7 +76,7 @@ def read_each(
 class PhotoJob(Job[PhotosConfig, PhotoSpec]):
     """A job that reads photographs."""
 
-    left_out = "failed", FAILED
+    left_out_file = FAILED
 
     specs: Sequence[PhotoSpec] = ()
 
@@ -93,8 +96,10 @@ class SeenPhotoJob(PhotoJob[SeenConfig], ModelJob[SeenConfig, PhotoSpec]):
     named: ClassVar[str]
     """What the job's words are, for messages: "Classes" or "Names"."""
 
-    words: Sequence[str] = ()
-    """All words that the model looks for in any photograph."""
+    @property
+    @abstractmethod
+    def words(self) -> Sequence[str]:
+        """All words that the model looks for in any photograph."""
 
     @property
     def word_lists(self) -> Sequence[tuple[str, ...]]:

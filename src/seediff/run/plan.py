@@ -35,7 +35,7 @@ class Plan:
 
     capture: CapturePlan
     """Which attention is captured."""
-    maps: Expected
+    expected: Expected
     """The shapes and bytes of one image's attention maps."""
     kept_bytes: int = 0
     """The bytes of the attention maps that the run writes for an image."""
@@ -50,16 +50,16 @@ def plan_lines(
     size = weight_bytes(config, info)
     yield model_line(config, info, offload, size)
     yield f"Device: {config.device}, computes in {config.dtype}"
-    yield memory_line(config, size, plan and plan.maps.map_bytes)
+    yield memory_line(config, size, plan and plan.expected.map_bytes)
     if not verbose:
         yield "Layers and all settings: with --verbose"
         return
     if plan is None:
         yield "Capture: not known, because the model's configuration is not on this machine"
     else:
-        if plan.maps.maps:
+        if plan.expected.maps:
             nearly = ", nearly as much in other shapes" if getattr(config, "fit", "") == "keep" else ""
-            yield f"Capture: {plan.maps}{nearly}"
+            yield f"Capture: {plan.expected}{nearly}"
         yield from (f"Levels: {note}" for note in plan.capture.notes)
     yield from config.lines()
 
@@ -89,17 +89,17 @@ def plan_model(config: ModelConfig, model: ModelInfo | Model, reads: Reads | Non
 
         check_positions(config.segment, capture.levels("self"), lattice)
     there = memory_bytes()
-    maps = capture.expected(lattice)
-    if config.size is not None and there and maps.map_bytes > there:
-        needed = f"attention maps of an image of this size take {show_bytes(maps.map_bytes)}"
+    expected = capture.expected(lattice)
+    if config.size is not None and there and expected.map_bytes > there:
+        needed = f"attention maps of an image of this size take {show_bytes(expected.map_bytes)}"
         problem = f"{config.size}: {needed}, and this computer has {show_bytes(there)} of memory"
         raise UserError("size", problem, "choose a smaller one")
     if reads is not None:
-        maps = replace(capture, reads=reads).expected(lattice)
+        expected = replace(capture, reads=reads).expected(lattice)
     kept_bytes = 0
     if isinstance(config, DatasetConfig) and config.keep_attention:
-        kept_bytes = sum(one.bytes for one in maps.maps)
-    return Plan(capture, maps, kept_bytes)
+        kept_bytes = sum(one.bytes for one in expected.maps)
+    return Plan(capture, expected, kept_bytes)
 
 
 def check_values(config: ModelConfig, info: ModelInfo) -> None:

@@ -54,13 +54,11 @@ class PredictJob(PhotoJob[PredictConfig]):
     def of(cls, config: PredictConfig, photos: Iterable[Photo]) -> PredictJob:
         """The job for these photographs."""
         specs = [PhotoSpec(index, photo, ()) for index, photo in enumerate(photo_list(photos))]
-        return cls(fingerprinted(config, specs, [""] * len(specs)), specs=specs)
+        return cls(fingerprinted(config, specs), specs=specs)
 
     @cached_property
     def classes(self) -> Sequence[str]:
-        from ..train.models import CLASSES  # imports torch
-
-        return read_about(Path(self.config.model), CLASSES)[1]
+        return read_about(Path(self.config.model))[1]
 
     def check(self) -> None:
         from ..train.predict import check_segmenter  # imports torch

@@ -21,15 +21,16 @@ from ..dataset.writing import Encoded, encode_sample
 from ..files.image_files import read_photo
 from ..files.label_maps import IGNORE
 from ..files.photo_files import Photo, photo_list
-from ..models.describe import ModelInfo, check_known_classes
+from ..models.describe import ModelInfo
 from ..models.registry import Model
 from ..models.saving_memory import Offload
 from ..prompts.tokens import split_prompts
 from ..rows.row import Row
 from ..version import __version__
 from ..workers import Progress
+from .engine import Engine
 from .job import EncodeSample, Made, Ready
-from .loop import Engine, RunResult, run
+from .loop import RunResult, run
 from .photos import PhotoSpec, SeenPhotoJob, fingerprinted, read_each
 from .plan import Plan, plan_model
 
@@ -62,7 +63,8 @@ def segment_photos(
 class SegmentJob(SeenPhotoJob[SegmentPhotosConfig]):
     """Divides photographs into segments, and names the segments."""
 
-    product, named = "segments", "Names"
+    product = "segments"
+    named = "Names"
 
     @classmethod
     def of(
@@ -76,16 +78,16 @@ class SegmentJob(SeenPhotoJob[SegmentPhotosConfig]):
         """The job for these photographs. config: the model, the method and its constants. photos: as in
         `segment_photos`. info: the model, if it was found already. offload: as in `load_model`."""
         specs = [PhotoSpec(index, photo, config.names) for index, photo in enumerate(photo_list(photos))]
-        config = fingerprinted(config, specs, [""] * len(specs))
-        return cls(config, info=info, offload=offload, specs=specs, words=config.names)
+        config = fingerprinted(config, specs, config.names)
+        return cls(config, info=info, offload=offload, specs=specs)
+
+    @property
+    def words(self) -> Sequence[str]:
+        return self.config.names
 
     @property
     def classes(self) -> Sequence[str]:
         return (SEGMENT, *self.words)
-
-    def check(self) -> None:
-        super().check()
-        check_known_classes(self.model_info.name, self.model_info.settings.words, self.words)
 
     def plan(self, model: ModelInfo | Model) -> Plan | None:
         reads: Reads | None = None

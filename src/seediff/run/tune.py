@@ -101,7 +101,7 @@ def tune(
 
     # 1. Answers, names and counts of each photograph, for the three thresholds
     background = next((number for number, name in data.names.items() if name == BACKGROUND), None)
-    words = {name: number for number, name in classes.items()}
+    ids = {name: number for number, name in classes.items()}
     answers: list[Answer] = []
     names: list[ScoredName] = []
     counts: list[np.ndarray] = []
@@ -117,7 +117,7 @@ def tune(
             answers += ask(model, classes, photo)
             names += score_names(model, classes, segmenting, photo)
             if background is not None:
-                counts.append(count_pixels(masker, photo, words, max(data.names) + 1, background))
+                counts.append(count_pixels(masker, photo, ids, max(data.names) + 1, background))
         progress(index + 1, len(chosen), sample.name)
     if len(failed) == len(chosen):
         raise UserError(f"{data.about}: none of {len(chosen)} photographs can be used ({failed[0][0]}: {failed[0][1]})")
@@ -191,18 +191,19 @@ def tune_beta(counts: Sequence[np.ndarray]) -> tuple[float | None, str]:
 
 
 def count_pixels(
-    masker: PhotoMasker, photo: LabelledPhoto, words: Mapping[str, int], size: int, background: int
+    masker: PhotoMasker, photo: LabelledPhoto, ids: Mapping[str, int], size: int, background: int
 ) -> np.ndarray:
-    """A photograph's counts (K, 3, C), as from `count`, of the masks of the classes that its truth shows. words: name →
-    class id. size: C, the number of classes. background: its id."""
+    """A photograph's counts (K, 3, C), as from `count_at_betas`, of the masks of the classes that its truth shows. ids:
+    name → class id. size: C, the number of classes. background: its id."""
     from ..masks.make_masks import masks_of_view
 
-    shown = [name for name, number in words.items() if (photo.truth == number).any()]
+    shown = [name for name, number in ids.items() if (photo.truth == number).any()]
     soft: Sequence[torch.Tensor] = ()
     if shown:
         (maps,) = masker.attention([photo.view], [shown], photo.latents)
         soft = [*masks_of_view(photo.view, maps, shown, masker.mask_config, trace=False).soft]
-    return count(*strongest(soft, [words[name] for name in shown], photo.truth.shape), photo.truth, size, background)
+    values, best = strongest(soft, [ids[name] for name in shown], photo.truth.shape)
+    return count_at_betas(values, best, photo.truth, size, background)
 
 
 def strongest(soft: Sequence[torch.Tensor], ids: Sequence[int], size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -217,12 +218,14 @@ def strongest(soft: Sequence[torch.Tensor], ids: Sequence[int], size: tuple[int,
     return values.numpy(), np.array(ids, np.uint8)[numbers.numpy()]
 
 
-def count(value: np.ndarray, classes: np.ndarray, truth: np.ndarray, num_classes: int, background: int) -> np.ndarray:
+def count_at_betas(
+    value: np.ndarray, classes: np.ndarray, truth: np.ndarray, num_classes: int, background: int
+) -> np.ndarray:
     """(K, 3, C) int64: the true positives, false positives and false negatives of each class at each of the K BETAS.
     value, classes: from `strongest`. truth: (H, W), 255 ignored. num_classes: C. background: the class of pixels below
     the threshold."""
-    ids = np.uint8(background)
-    predicted = (np.where(value >= np.float32(beta), classes, ids) for beta in BETAS)
+    below = np.uint8(background)
+    predicted = (np.where(value >= np.float32(beta), classes, below) for beta in BETAS)
     return np.stack([count_classes(confusion(each, truth, num_classes)) for each in predicted])
 
 

@@ -2,10 +2,12 @@
 
 stages.py opens the data and divides a training into stages
 plan.py says what it will do: its defaults, and the lines of a dry run
-models.py builds networks and loads their weights (loss.py has Mask2Former's loss)
+models.py builds networks and loads their weights
+loss.py computes their losses
 data.py makes batches
 run.py is the training loop
-record.py reads and writes checkpoints, losses and the model card
+record.py reads and writes checkpoints
+views.py shows their contents: losses, chart and model card
 predict.py loads a trained segmenter and predicts label maps
 
 config/train.py has all settings.

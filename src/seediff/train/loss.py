@@ -1,27 +1,107 @@
-"""Mask2Former's loss for label maps: every class in an image is one mask, matched with one query.
+"""The losses of a network in training. `Trainee` computes them in each step.
 
-In transformers' own loss, an ignored pixel (255) lies outside all masks, and so teaches the network that no class is
-there. Here such pixels have no weight, neither when classes are matched with queries nor in the loss. Losses are
-computed at random pixels of the label map, the points.
+SegFormer has the cross entropy of each pixel. Mask2Former has its own loss (`set_losses`), here for label maps: every
+class in an image is one mask, matched with one query. In transformers' version of it, an ignored pixel (255) lies
+outside all masks, and so teaches the network that no class is there. Here such pixels have no weight, neither when
+classes are matched with queries nor in the loss. It is computed at random pixels of the label map, the points.
 
-Letters: B images, Q queries, C classes with background, P points.
+Letters: B images, H × W pixels, Q queries, C classes with background, P points.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
+from torch import nn
+from transformers import Mask2FormerForUniversalSegmentation, SegformerForSemanticSegmentation
 
 from ..config.train import TrainConfig
+from ..devices import mixed_precision
 from ..files.label_maps import IGNORE
+from .models import Network, to_pixels
 
 OVERSAMPLE, IMPORTANCE = 3, 0.75
 """A mask's loss is computed at P points. Of OVERSAMPLE · P random pixels, the IMPORTANCE · P pixels at which the mask
 is least certain are taken. The other points are drawn at random."""
+
+
+class Trainee(nn.Module):
+    """A network with its losses. Each training step calls it."""
+
+    def __init__(self, network: Network, config: TrainConfig) -> None:
+        super().__init__()
+        self.network = network
+        self.config = config
+        self.frozen = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d) and not m.weight.requires_grad]
+        self.auxiliary_weight = 0.0
+        if config.auxiliary and isinstance(network, Mask2FormerForUniversalSegmentation):
+            self.auxiliary_weight = config.auxiliary
+            classes = len(network.config.id2label or ())
+            channels = network.model.pixel_level_module.encoder.channels[-2:]
+            self.auxiliary = nn.ModuleList(nn.Conv2d(c, classes, 1) for c in channels)
+
+    def train(self, mode: bool = True) -> Trainee:
+        super().train(mode)
+        for module in self.frozen:
+            module.eval()
+        return self
+
+    def forward(self, images: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Name → weighted loss, a scalar. images: (B, H, W, 3) uint8. labels: (B, H, W) uint8."""
+        labels = labels.long()
+        mixed = mixed_precision(images.device, self.config.dtype == "bfloat16")
+        with mixed:
+            pixels = to_pixels(images)
+            if isinstance(self.network, SegformerForSemanticSegmentation):
+                return {"class": _cross_entropy(self.network(pixel_values=pixels).logits, labels)}
+            output = self.network(pixel_values=pixels, output_auxiliary_logits=True, output_hidden_states=True)
+        losses: dict[str, Any] = {"class": 0.0, "mask": 0.0, "dice": 0.0}
+        present = present_classes(labels)
+        for layer in (*output.auxiliary_logits, output):  # deep supervision: every decoder layer has a loss
+            logits = layer["masks_queries_logits"], layer["class_queries_logits"]
+            layer_losses = set_losses(*logits, labels, present, self.config)
+            losses = {name: losses[name] + layer_losses[name] for name in losses}
+        if self.auxiliary_weight:
+            coarse = labels[:, 2::4, 2::4]  # at the resolution of the proposed masks
+            with mixed:
+                features = output.encoder_hidden_states[-2:]
+                seen = [head(each) for head, each in zip(self.auxiliary, features, strict=True)]
+            logits = sum(F.interpolate(scores.float(), coarse.shape[1:], mode="bilinear") for scores in seen)
+            losses["auxiliary"] = self.auxiliary_weight * _cross_entropy(logits, coarse)  # type: ignore[arg-type]
+        return losses
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """AdamW's parameter groups. The backbone has its own learning rate. Norms, embeddings and position tables have
+        no weight decay."""
+        config = self.config
+        undecayed: set[nn.Parameter] = set()
+        for module in self.modules():
+            if isinstance(module, (nn.LayerNorm, nn.GroupNorm, nn.BatchNorm2d, nn.Embedding)):
+                undecayed.update(module.parameters(recurse=False))
+        prefix = {"mask2former": "network.model.pixel_level_module.encoder.", "segformer": "network.segformer."}
+        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+        for name, parameter in self.named_parameters():
+            if not parameter.requires_grad:
+                continue
+            rate, decay = config.learning_rate, config.weight_decay
+            if name.startswith(prefix[config.architecture]):
+                rate *= config.backbone_factor
+            if parameter in undecayed or "relative_position_bias_table" in name or "position_embedding" in name:
+                decay = 0.0
+            groups.setdefault((rate, decay), []).append(parameter)
+        return [{"params": group, "lr": rate, "weight_decay": decay} for (rate, decay), group in groups.items()]
+
+
+def _cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """The mean cross entropy over all pixels but the ignored ones; 0 if all are ignored. logits: (B, C, h, w) of any
+    size. labels: (B, H, W)."""
+    logits = F.interpolate(logits.float(), labels.shape[1:], mode="bilinear")
+    return F.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="sum") / (labels != IGNORE).sum().clamp(min=1)
 
 
 def present_classes(labels: torch.Tensor) -> list[np.ndarray]:

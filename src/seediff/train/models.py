@@ -1,10 +1,10 @@
 """Segmenter networks from transformers. `DESIGNS` has the sizes of every network that can be trained.
 
 `find_weights` says what a training starts from: random numbers, a backbone's weights, or a whole network's weights.
-`build_network` makes the network. `Trainee` computes its losses, `class_scores` its scores for every pixel.
+`build_network` makes the network, `class_scores` computes its scores for every pixel. `read_about` and `load_network`
+read a finished one.
 
-Class id 0 is the background, a class like any other; 255 is ignored (loss.py keeps Mask2Former from learning it).
-Letters: B images, C classes with background, H × W pixels, Q queries.
+Class id 0 is the background, a class like any other. Letters: B images, C classes with background, H × W pixels.
 
 Segmenters and backbones are loaded from safetensors files only. transformers by itself would also read pickles, and
 would give missing tensors random values with only a warning.
@@ -37,7 +37,6 @@ from ..config.train import LARGEST_SIDE, TrainConfig
 from ..dataset.class_lists import check_class_list
 from ..devices import mixed_precision
 from ..errors import UserError, first_line
-from ..files.label_maps import IGNORE
 from ..files.messages import show_json
 from ..files.reading import fit, read_json
 from ..models.hub import cached_file, fetch_file, fetch_files, hub_files
@@ -45,7 +44,6 @@ from ..models.libraries import import_transformers
 from ..models.locate import Address, place_of
 from ..models.no_code import check_settings
 from ..models.weights import load_whole
-from .loss import present_classes, set_losses
 
 TINY_FOLDER = Path(__file__).parent / "tiny"
 """The folder with the package's own backbone, trained by recipes/mini/backbone.py."""
@@ -95,7 +93,8 @@ DESIGNS: dict[tuple[str, str], Design] = {
 """(architecture, backbone) → its design."""
 
 Network = Mask2FormerForUniversalSegmentation | SegformerForSemanticSegmentation
-CLASSES = {"mask2former": Mask2FormerForUniversalSegmentation, "segformer": SegformerForSemanticSegmentation}
+NETWORKS = {"mask2former": Mask2FormerForUniversalSegmentation, "segformer": SegformerForSemanticSegmentation}
+"""Architecture, which is also its `model_type` → transformers' class of the network."""
 
 
 class InitialWeights(NamedTuple):
@@ -117,7 +116,7 @@ def build_network(config: TrainConfig, classes: Sequence[str]) -> Network:
 
     Raises UserError for weights that cannot be read, or are of another architecture or backbone."""
     weights = find_weights(config)
-    kind = CLASSES[config.architecture]
+    kind = NETWORKS[config.architecture]
     settings = _settings(config, classes)
     if weights is not None and weights.is_whole:  # a network of any kind
         labels = {"id2label": settings.id2label, "label2id": settings.label2id}
@@ -162,7 +161,7 @@ def _settings(config: TrainConfig, classes: Sequence[str]) -> Any:
 def count_parameters(config: TrainConfig, classes: Sequence[str]) -> int:
     """The number of parameters of the network to train. Takes no memory for weights."""
     with torch.device("meta"):
-        return sum(p.numel() for p in CLASSES[config.architecture](_settings(config, classes)).parameters())
+        return sum(p.numel() for p in NETWORKS[config.architecture](_settings(config, classes)).parameters())
 
 
 def find_weights(config: TrainConfig) -> InitialWeights | None:
@@ -203,59 +202,6 @@ def _config_file(config: TrainConfig, source: str) -> Path:
         raise UserError("weights", error.problem, fix) from error
 
 
-class Trainee(nn.Module):
-    """A network with its losses. Each training step calls it."""
-
-    def __init__(self, network: Network, config: TrainConfig) -> None:
-        super().__init__()
-        self.network = network
-        self.config = config
-        self.frozen = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d) and not m.weight.requires_grad]
-        self.auxiliary_weight = 0.0
-        if config.auxiliary and isinstance(network, Mask2FormerForUniversalSegmentation):
-            self.auxiliary_weight = config.auxiliary
-            classes = len(network.config.id2label or ())
-            channels = network.model.pixel_level_module.encoder.channels[-2:]
-            self.auxiliary = nn.ModuleList(nn.Conv2d(c, classes, 1) for c in channels)
-
-    def train(self, mode: bool = True) -> Trainee:
-        super().train(mode)
-        for module in self.frozen:
-            module.eval()
-        return self
-
-    def forward(self, images: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Name → weighted loss, a scalar. images: (B, H, W, 3) uint8. labels: (B, H, W) uint8."""
-        labels = labels.long()
-        mixed = mixed_precision(images.device, self.config.dtype == "bfloat16")
-        with mixed:
-            pixels = to_pixels(images)
-            if isinstance(self.network, SegformerForSemanticSegmentation):
-                return {"class": _cross_entropy(self.network(pixel_values=pixels).logits, labels)}
-            output = self.network(pixel_values=pixels, output_auxiliary_logits=True, output_hidden_states=True)
-        losses: dict[str, Any] = {"class": 0.0, "mask": 0.0, "dice": 0.0}
-        present = present_classes(labels)
-        for layer in (*output.auxiliary_logits, output):  # deep supervision: every decoder layer has a loss
-            logits = layer["masks_queries_logits"], layer["class_queries_logits"]
-            layer_losses = set_losses(*logits, labels, present, self.config)
-            losses = {name: losses[name] + layer_losses[name] for name in losses}
-        if self.auxiliary_weight:
-            coarse = labels[:, 2::4, 2::4]  # at the resolution of the proposed masks
-            with mixed:
-                features = output.encoder_hidden_states[-2:]
-                seen = [head(each) for head, each in zip(self.auxiliary, features, strict=True)]
-            logits = sum(F.interpolate(scores.float(), coarse.shape[1:], mode="bilinear") for scores in seen)
-            losses["auxiliary"] = self.auxiliary_weight * _cross_entropy(logits, coarse)  # type: ignore[arg-type]
-        return losses
-
-
-def _cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """The mean cross entropy over all pixels but the ignored ones; 0 if all are ignored. logits: (B, C, h, w) of any
-    size. labels: (B, H, W)."""
-    logits = F.interpolate(logits.float(), labels.shape[1:], mode="bilinear")
-    return F.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="sum") / (labels != IGNORE).sum().clamp(min=1)
-
-
 def to_pixels(images: torch.Tensor) -> torch.Tensor:
     """(B, H, W, 3) uint8 → (B, 3, H, W) float32, normalised for ImageNet backbones."""
     constants = IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
@@ -278,30 +224,9 @@ def class_scores(network: Network, images: torch.Tensor, dtype: str | None = Non
     return torch.stack(scores)
 
 
-def parameter_groups(trainee: Trainee, config: TrainConfig) -> list[dict[str, Any]]:
-    """AdamW's parameter groups. The backbone has its own learning rate. Norms, embeddings and position tables have no
-    weight decay."""
-    undecayed: set[nn.Parameter] = set()
-    for module in trainee.modules():
-        if isinstance(module, (nn.LayerNorm, nn.GroupNorm, nn.BatchNorm2d, nn.Embedding)):
-            undecayed.update(module.parameters(recurse=False))
-    prefix = {"mask2former": "network.model.pixel_level_module.encoder.", "segformer": "network.segformer."}
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, parameter in trainee.named_parameters():
-        if not parameter.requires_grad:
-            continue
-        rate, decay = config.learning_rate, config.weight_decay
-        if name.startswith(prefix[config.architecture]):
-            rate *= config.backbone_factor
-        if parameter in undecayed or "relative_position_bias_table" in name or "position_embedding" in name:
-            decay = 0.0
-        groups.setdefault((rate, decay), []).append(parameter)
-    return [{"params": group, "lr": rate, "weight_decay": decay} for (rate, decay), group in groups.items()]
-
-
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
-FILES = "model*.safetensors*"
+FILES = "model*.safetensors"
 BACKBONE_TYPES = ("resnet", "swin")
 """transformers' `model_type` of the allowed Mask2Former backbones."""
 
@@ -315,11 +240,11 @@ class About(msgspec.Struct, frozen=True):
     test_side: Annotated[int, msgspec.Meta(ge=1, le=LARGEST_SIDE)] | None = None
 
 
-def read_about(folder: Path, kinds: Collection[str]) -> tuple[About, tuple[str, ...]]:
-    """(about, classes): a segmenter's config.json, and its classes without the background. kinds: the allowed
-    `model_type`s. Raises UserError as `read_network_config` does, and for a faulty list of classes."""
+def read_about(folder: Path) -> tuple[About, tuple[str, ...]]:
+    """(about, classes): a segmenter's config.json, and its classes without the background. Raises UserError as
+    `read_network_config` does, and for a faulty list of classes."""
     path = folder / "config.json"
-    about = fit(read_network_config(path, kinds), About, str(path))
+    about = fit(read_network_config(path, NETWORKS), About, str(path))
     names = tuple(about.id2label.get(str(i), "") for i in range(len(about.id2label)))
     if len(names) < 2 or "" in names:
         raise UserError(path, f"id2label must name 0, 1, 2, … in turn, not {show_json(about.id2label)}")
@@ -360,13 +285,13 @@ def load_network(kind: Any, source: str, *, initial: bool = False, **options: An
     if not folder.is_dir():
         cached = cached_file(source, WEIGHTS) or cached_file(source, INDEX)
         if cached is None:
-            folder = fetch_files(source, fnmatch.filter(hub_files(source, "weights"), FILES), "weights")
+            folder = fetch_files(source, fnmatch.filter(hub_files(source, "weights"), FILES + "*"), "weights")
         else:
             folder = cached.parent
     try:
         import_transformers()
         role = "backbone" if initial else "segmenter"
-        files = [*folder.glob(FILES.rstrip("*"))]
+        files = [*folder.glob(FILES)]
         network = load_whole(kind, source, role, where, files, **options)
     except UserError:
         raise

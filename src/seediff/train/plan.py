@@ -14,7 +14,7 @@ from ..config.class_names import lone_sides
 from ..config.train import TrainConfig, find_begun, make_config, with_device
 from ..files.messages import plural, show_bytes
 from ..files.outputs import check_writable, free_bytes
-from .stages import TrainingData, check_stages
+from .stages import TrainingData, data_fingerprint
 
 SMALL = 256
 """The longest side in pixels of small pictures, for which the backbone `tiny` is made."""
@@ -28,8 +28,8 @@ def choose_defaults(
     """(configuration, lines) of a training. lines: what was chosen for these data and this machine, and why: not to
     mirror images, and the backbone `tiny`.
 
-    values, file: what the user gave, for `make_config`, which counts. data: to train on. out: the training's folder; a
-    training that has begun there keeps its backbone. Raises UserError.
+    values, file: what the user gave, as for `make_config`; nothing of it is changed. data: to train on. out: the
+    training's folder; a training that has begun there keeps its backbone. Raises UserError.
     """
     config = make_config(values, file)
     begun = find_begun(out)
@@ -85,7 +85,7 @@ def describe_training(
     config = with_device(config)
     if Path(config.weights).exists():  # weights on the hub are not checked
         find_weights(config)
-    facts = check_stages(data.stages, data.validation, config.batch_size, validate_every)
+    facts = data_fingerprint(data, config.batch_size, validate_every)
     find_state(out, config, TrainingProgress(data=facts))  # refuses another training
     parameters = count_parameters(config, data.classes)
     checkpoint = show_bytes(12 * parameters)  # the weights and two moments, in float32

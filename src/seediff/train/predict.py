@@ -18,7 +18,7 @@ from ..devices import check_device, default_device
 from ..errors import UserError
 from ..masks.arithmetic import highest
 from .data import PAD
-from .models import CLASSES, Network, class_scores, load_network, read_about
+from .models import NETWORKS, Network, class_scores, load_network, read_about
 from .record import CHECKPOINT, LOSSES
 
 STRIDE = 32
@@ -126,8 +126,8 @@ def load_segmenter(folder: Path | str, device: str | None = None, dtype: str | N
         raise UserError("dtype", f"{dtype!r} must be float32 or bfloat16")
     device = check_device(device or default_device())
     folder = check_segmenter(Path(folder))
-    about, names = read_about(folder, CLASSES)
-    network = load_network(CLASSES[about.model_type], str(folder)).to(device).eval()
+    about, names = read_about(folder)
+    network = load_network(NETWORKS[about.model_type], str(folder)).to(device).eval()
     return Segmenter(network, names, about.test_side or 512, device, dtype)
 
 

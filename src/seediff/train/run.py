@@ -41,25 +41,23 @@ from ..files.outputs import CONFIG, open_folder, write_atomic, write_tensors
 from ..metrics.confusion import confusion, count_classes
 from ..metrics.scores import class_iou, mean_iou
 from .data import Decoded, Pair, batches
-from .models import Network, Trainee, build_network, find_weights, parameter_groups
+from .loss import Trainee
+from .models import Network, build_network, find_weights
 from .plan import choose_defaults
 from .predict import Segmenter
 from .record import (
-    CHART,
     CHECKPOINT,
     LOSSES,
     RECORD,
     TrainingProgress,
-    draw_losses,
     find_state,
     load_checkpoint,
-    losses_csv,
-    model_card,
     step_numbers,
     write_checkpoint,
     write_trained_on,
 )
-from .stages import Data, Stage, check_stages, open_training
+from .stages import Data, Stage, TrainingData, data_fingerprint, open_training, validation_steps
+from .views import CHART, draw_losses, losses_csv, model_card
 
 if TYPE_CHECKING:
     from ..workers import Progress
@@ -134,15 +132,17 @@ def train(
     """
     config = with_device(config)
     find_weights(config)
-    data = check_stages(stages, validation, config.batch_size, validate_every)
+    data = TrainingData(stages[0].classes, tuple(stages), tuple(validation))
+    steps_between = validation_steps(stages, config.batch_size, validate_every)
+    facts = data_fingerprint(data, config.batch_size, validate_every)
     with open_folder(out):
-        state = find_state(out, config, TrainingProgress(data=data))
+        state = find_state(out, config, TrainingProgress(data=facts))
         if (out / native.CARD).is_file():
             (out / CHECKPOINT).unlink(missing_ok=True)  # a run that was killed after the card left it
             return _result(out, state, 0.0, 0)
         if not state.step:
             write_atomic(out / CONFIG, config.to_toml().encode())
-            write_atomic(out / native.CLASSES, native.classes_text(stages[0].classes))
+            write_atomic(out / native.CLASSES, native.classes_text(data.classes))
             write_trained_on(out, chain.from_iterable(stage.items for stage in stages))
         keep(state.step)
         if workers is None:
@@ -150,8 +150,8 @@ def train(
         # Every step is seeded; the caller's random numbers go on as if nothing had happened
         device = torch.device(config.device or "cpu")
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            decoded = Decoded(validation, len(stages[0].classes))
-            return _Training(config, stages, out, state, decoded, save_every, keep).run(progress, workers)
+            training = _Training(config, data, steps_between, out, state, save_every, keep)
+            return training.run(progress, workers)
 
 
 def _result(out: Path, state: TrainingProgress, seconds: float, images: int) -> TrainResult:
@@ -159,39 +159,53 @@ def _result(out: Path, state: TrainingProgress, seconds: float, images: int) -> 
     return TrainResult(out, state.step, miou, state.best_step, seconds, images / max(seconds, 1e-9))
 
 
-@dataclass
 class _Training:
     """One run of a training: everything that its steps share."""
 
-    config: TrainConfig
-    stages: Sequence[Stage]
-    out: Path
-    state: TrainingProgress
-    validation: Decoded
-    save_every: int
-    keep: Callable[[int], None]
-
-    def __post_init__(self) -> None:
-        config = self.config
-        self.device = str(self.config.device)
-        self.network: Network = build_network(config, self.stages[0].classes).to(self.device)  # type: ignore[arg-type]
-        self.trainee = Trainee(self.network, config).to(self.device)
-        self.optimizer = torch.optim.AdamW(parameter_groups(self.trainee, config))
-        self.rates = [group["lr"] for group in self.optimizer.param_groups]
-        self.counts = [stage.step_count(config.batch_size) for stage in self.stages]
+    def __init__(
+        self,
+        config: TrainConfig,
+        data: TrainingData,
+        steps_between: Sequence[int],
+        out: Path,
+        state: TrainingProgress,
+        save_every: int,
+        keep: Callable[[int], None],
+    ) -> None:
+        """config: with the device. steps_between: from `validation_steps`. state: where the training begins; the run
+        changes it. The others: as in `train`."""
+        self.config = config
+        self.data = data
+        self.steps_between = steps_between
+        self.out = out
+        self.state = state
+        self.save_every = save_every
+        self.keep = keep
+        self.counts = [stage.step_count(config.batch_size) for stage in data.stages]
         self.history: list[Sequence[float]] = []
+        """A row for each step taken, from `step_numbers`."""
+        self.charts = can_draw(CHART)
+        self.validation = Decoded(data.validation, len(data.classes))
+        self.device = str(config.device)
+        self.network: Network = build_network(config, data.classes).to(self.device)  # type: ignore[arg-type]
+        self.trainee = Trainee(self.network, config).to(self.device)
+        self.optimizer = torch.optim.AdamW(self.trainee.parameter_groups())
+        self.rates = [group["lr"] for group in self.optimizer.param_groups]
+
+    def resume(self) -> None:
+        """Load the checkpoint of the last run, if there is one, and write the views that it may have left out."""
         if self.state.step:
             self.history = load_checkpoint(self.out / CHECKPOINT, self.trainee, self.optimizer).tolist()
-        self.charts = can_draw(CHART)
-        self._write_views()  # a killed run may not have written those of its checkpoint
+        self._write_views()
 
     def run(self, progress: Progress | None, workers: int) -> TrainResult:
         """Train until the end, and write the model card. After an interrupt, saves the step and raises
         KeyboardInterrupt."""
+        self.resume()
         begun = time.perf_counter()
         already = self.state.step
         with hold_interrupts() as interrupted:
-            for number, stage in enumerate(self.stages):
+            for number, stage in enumerate(self.data.stages):
                 for line in self._run_stage(number, interrupted, workers):
                     if progress is not None:
                         progress(self.state.step, sum(self.counts), f"{stage.name}: {line}")
@@ -205,14 +219,12 @@ class _Training:
         number: the stage's. interrupted: when it is set, the current step is saved and KeyboardInterrupt raised.
         workers: as in `train`.
         """
-        stage = self.stages[number]
         config = self.config
         shown = ""
         count = self.counts[number]
-        every = self.state.data["steps between validations"][number]
         before = sum(self.counts[:number])
         done = max(self.state.step - before, 0)
-        reading = batches(stage, number, config, first=done, workers=workers)
+        reading = batches(self.data.stages[number], number, config, first=done, workers=workers)
         for step, batch in enumerate(reading, done):
             # 1. One step
             rate = learning_rate_at(step, count, config)
@@ -220,7 +232,7 @@ class _Training:
             self.state.step += 1
             miou = None
             is_last = step == count - 1
-            if self.validation.items and ((step + 1) % every == 0 or is_last):
+            if self.validation.items and ((step + 1) % self.steps_between[number] == 0 or is_last):
                 miou = self._validate(is_first=self.state.best_step <= before)  # no best in this stage
                 shown = f", mIoU {miou:.1%}"
             stop = interrupted.is_set()
@@ -264,9 +276,8 @@ class _Training:
         """The mIoU of the current network, which the state keeps if it is the best of its stage. is_first: whether the
         stage has no measured network yet."""
         self.network.eval()
-        classes = self.stages[0].classes
-        test_side = self.config.test_side
-        segmenter = Segmenter(self.network, classes, test_side, self.device, self.config.dtype)
+        config = self.config
+        segmenter = Segmenter(self.network, self.data.classes, config.test_side, self.device, config.dtype)
         miou = measure(segmenter, self.validation)
         if miou > self.state.best or is_first:
             self.state.best, self.state.best_step = miou, self.state.step
@@ -283,11 +294,11 @@ class _Training:
         without validation the last one."""
         history = np.array(self.history)
         batch_size = self.config.batch_size
-        write_atomic(self.out / LOSSES, losses_csv(history, self.stages, batch_size))
+        write_atomic(self.out / LOSSES, losses_csv(history, self.data.stages, batch_size))
         if not self.charts:  # an earlier run's chart would lack the new steps
             (self.out / CHART).unlink(missing_ok=True)
         elif self.history:
-            write_atomic(self.out / CHART, draw_losses(history, self.stages, batch_size))
+            write_atomic(self.out / CHART, draw_losses(history, self.data.stages, batch_size))
         kept_step = self.state.best_step or sum(self.counts)
         if self.state.step == kept_step:
             self._write_network()
@@ -307,7 +318,7 @@ class _Training:
         """Write the files of a training whose steps are all taken."""
         parameters = sum(p.numel() for p in self.network.parameters())
         write_atomic(self.out / RECORD, (json.dumps(asdict(self.state), indent=2) + "\n").encode())
-        card = model_card(self.config, self.stages, self.state, np.array(self.history), parameters, self.charts)
+        card = model_card(self.config, self.data, self.state, np.array(self.history), parameters, self.charts)
         write_atomic(self.out / native.CARD, card.encode())  # marks the training as finished
         (self.out / CHECKPOINT).unlink(missing_ok=True)
 

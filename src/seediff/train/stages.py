@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -73,7 +73,7 @@ class TrainingData:
 
     classes: tuple[str, ...]
     stages: tuple[Stage, ...]
-    validation: tuple[Sample, ...]
+    validation: tuple[Sample, ...] = ()
     sets: Sequence[Dataset] = ()
     """The opened datasets. Their readings count the label maps that were read."""
 
@@ -130,28 +130,28 @@ def open_training(
     renumbered = {source: as_classes(dataset, names) for source, dataset in sets.items()}
 
     # 2. The samples for training, of each set, and for validation
-    first = [renumbered[source] for source in data]
-    second = list(chain.from_iterable(renumbered[source] for source in finetune))
-    train = [trained_on(items, split) for items in first]
+    train = {source: trained_on(items, split) for source, items in renumbered.items()}
     if validation is not None:
         validated = _of_part(renumbered[validation], "val") or renumbered[validation]
     elif validation_share is not None:
-        train[0], validated = _split_off(first[0], split, names, validation_share)
+        # Also where this dataset is named again
+        train[data[0]], validated = _split_off(renumbered[data[0]], split, names, validation_share)
     else:
-        marked = _of_part([*chain.from_iterable(first), *second], "val")
-        # A dataset may be in both stages; its samples are for validation only once
+        marked = _of_part(chain.from_iterable(renumbered.values()), "val")
+        # A dataset may be named in two ways; its samples are for validation only once
         validated = list({(item.source, item.name): item for item in marked}.values())
     if validation is not None and not validated:
         raise UserError("validation", f"{validation} has no samples")
-    for source, items in zip(data, train, strict=True):
-        if not items:
+    for source in data:
+        if not train[source]:
             raise UserError(source, "has no samples to train on")
 
     # 3. The stages
-    stages = [Stage(list(chain.from_iterable(train)), names, *_length(epochs, steps))]
+    first = list(chain.from_iterable(train[source] for source in data))
+    stages = [Stage(first, names, *_length(epochs, steps))]
     if finetune:
-        length = _length(finetune_epochs, finetune_steps)
-        stages.append(Stage(trained_on(second, split), names, *length, name="finetune"))
+        second = list(chain.from_iterable(train[source] for source in finetune))
+        stages.append(Stage(second, names, *_length(finetune_epochs, finetune_steps), name="finetune"))
     return TrainingData(names, tuple(stages), tuple(validated), [*sets.values()])
 
 
@@ -195,7 +195,7 @@ def trained_on(items: Sequence[Sample], split: str | None) -> list[Sample]:
     return _of_part(items, *parts)
 
 
-def _of_part(items: Sequence[Sample], *parts: str) -> list[Sample]:
+def _of_part(items: Iterable[Sample], *parts: str) -> list[Sample]:
     return [item for item in items if item.row.part in parts]
 
 
@@ -232,8 +232,10 @@ def check_same_classes(first: Dataset, other: Dataset) -> None:
             every = dict.fromkeys([*first.classes, *other.classes])
             problem = f"never labels {', '.join(missing)}, which would be background there"
             names_all = f"--classes {shlex.quote(','.join(every))}"
-            join = "`seediff merge --ignore-background`"
-            fix = f"name all classes if that is right, {names_all}; otherwise join the sets with {join}"
+            fix = (
+                f"name all classes if that is right, {names_all}; otherwise join the sets with"
+                " `seediff merge --ignore-background`"
+            )
             raise UserError(one.path or "data", problem, fix)
 
 
@@ -287,28 +289,31 @@ def image_digest(item: Sample) -> str:
     return hashlib.blake2b(stored_bytes(item.image_file), digest_size=8).hexdigest()
 
 
-def check_stages(
-    stages: Sequence[Stage], validation: Sequence[Sample], batch_size: int, validate_every: int | None
-) -> dict[str, Any]:
+def validation_steps(stages: Sequence[Stage], batch_size: int, validate_every: int | None) -> list[int]:
+    """For each stage, the number of steps between validations. validate_every: as in `train`."""
+    by_epoch = [max(50, round(len(stage.items) / batch_size)) for stage in stages]
+    return [validate_every or steps for steps in by_epoch]
+
+
+def data_fingerprint(data: TrainingData, batch_size: int, validate_every: int | None) -> dict[str, Any]:
     """Fact → value, for all facts about the data that decide the training: each stage's length and classes, a digest of
     its samples and of the samples for validation, and the steps between validations. A digest changes with the samples'
     names, the sizes of their picture files, and their label maps. validate_every: as in `train`.
 
     Reads every label map once. Raises UserError if labels cannot be read, have unknown ids or show no class at all.
     """
-    classes = stages[0].classes
-    facts = {}
-    for stage in stages:
+    classes = data.classes
+    facts: dict[str, Any] = {}
+    for stage in data.stages:
         what = f"stage '{stage.name}'"
         facts |= {
             f"classes of {what}": list(classes),
             f"steps of {what}": stage.step_count(batch_size),
             f"samples and masks of {what}": _digest(what, stage.items, len(classes)),
         }
-    if validation:
-        facts["samples and masks of validation"] = _digest("validation", validation, len(classes))
-    once = [max(50, round(len(stage.items) / batch_size)) for stage in stages]
-    facts["steps between validations"] = [validate_every or steps for steps in once]
+    if data.validation:
+        facts["samples and masks of validation"] = _digest("validation", data.validation, len(classes))
+    facts["steps between validations"] = validation_steps(data.stages, batch_size, validate_every)
     return facts
 
 
