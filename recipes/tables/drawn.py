@@ -54,6 +54,7 @@ class SetConfig(RunConfig):
     """What is drawn, and how it is labelled."""
 
     command: ClassVar[str] = "study"
+    needed: ClassVar[Mapping[str, str]] = {"classes": "for example dog,cat"}
 
     classes: tuple[str, ...] = field(kw_only=False)
     """In the order of their ids: classes[0] is 1 in the masks."""

@@ -66,21 +66,21 @@ def test_the_summary_says_what_was_drawn_again(capsys, monkeypatch):
     row = Row(classes=names, asked=names, agreement={"dog": 0.9, "cat": 0.8})
     rows = [row.replace(file_name=f"images/{number}.png") for number in range(3)]
     again = [Row(index=index, classes=names, flags=("mixed:cat",)) for index in (0, 3, 3, 3)]
-    show_result(job, RunResult(Path("out"), rows, 4, {}, {"rejected.jsonl": again}), "image")
+    show_result(job, RunResult(Path("out"), rows, 4, {}, {"rejected.jsonl": again}))
     said = " ".join(capsys.readouterr().out.split())
     assert "1 redrawn, 1 left out: why is in rejected.jsonl" in said
     assert "│ dog │ 3 of 4 │" in said
     assert "Few images of dog, cat: the same command with --per-class 6 adds more" in said
     assert "filter out --drop-flags all --min-agreement 0.55 --out out-good" in said
     assert "Nearly all" not in said
-    show_result(job, RunResult(Path("out"), (), 4, {}, {"rejected.jsonl": again * 3}), "image")
+    show_result(job, RunResult(Path("out"), (), 4, {}, {"rejected.jsonl": again * 3}))
     said = " ".join(capsys.readouterr().out.split())
     assert "Nearly all drawings are flagged mixed" in said
     assert "Next:" not in said
-    show_result(job, RunResult(Path("out"), rows, 4, {}), "image")
+    show_result(job, RunResult(Path("out"), rows, 4, {}))
     assert "│ dog │ 3 │" in " ".join(capsys.readouterr().out.split())
     job = SimpleNamespace(config=SegmentPhotosConfig(model="mini", names=names), classes=("segment", *names), doubts=())
-    show_result(job, RunResult(Path("out"), [rows[0].replace(classes=("segment",)), rows[1]], 2, {}), "image")
+    show_result(job, RunResult(Path("out"), [rows[0].replace(classes=("segment",)), rows[1]], 2, {}))
     assert "No segment has a name in 1 of 2 images: no word reached --name-threshold" in capsys.readouterr().out
 
 

@@ -7,8 +7,8 @@ from builders.refusals import user_error
 import recipes.methods  # noqa: F401  registers the methods that are files
 from seediff.cli.commands import COMMANDS, make_app
 from seediff.cli.line import CommandLine
-from seediff.config.fields import OTHER_NAMES, own_name
 from seediff.config.methods import CaptureConfig, MaskConfig
+from seediff.config.other_names import OTHER_NAMES, own_name
 from seediff.config.runs import GenerateConfig, MaskPhotosConfig, SegmentPhotosConfig
 from seediff.config.settings import load_config
 from seediff.files.reading import read_toml

@@ -85,6 +85,8 @@ def test_thresholds_that_nobody_tuned_are_told(bare, tmp_path, capsys):
         assert f"was tuned for another model, not for '{bare}': choose one with {option}" in said
         assert told(*line, str(bare), option, "0.5") == ""
     assert "was tuned for 'another/model', not" in told(*mask, str(bare), "--preset", str(other))
+    other.write_text(preset_toml(Preset(model=str(bare), presence=MaskPhotosConfig.presence)))  # tuned: as by default
+    assert told(*mask, str(bare), "--preset", str(other)) == ""
     assert told(*mask, "mini", "--quiet") == told(*segment, "mini") == ""
     assert told("segment", photos, "--out", out, "--dry-run", "--model", str(bare)) == ""  # nothing is named
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import UserError
+from ..errors import LONGEST_MESSAGE, UserError, escaped, shorten
 from ..files.messages import plural
 from ..files.reading import real
 
@@ -30,6 +30,16 @@ def say_reading(*readings: Reading) -> None:
 
 def say_notes(notes: Iterable[str]) -> None:
     print(*(f"note: {note}\n" for note in notes), sep="", end="")
+
+
+def warn(text: str, quiet: bool = False) -> None:
+    """Print a warning about doubtful results on stderr, unless `quiet`."""
+    if not quiet:
+        print(warning_line(text), file=sys.stderr, flush=True)
+
+
+def warning_line(text: str) -> str:
+    return f"seediff: {shorten(escaped(text), LONGEST_MESSAGE)}"
 
 
 def report_unusable(failed: Sequence[Row], photos: int, out: Path) -> None:

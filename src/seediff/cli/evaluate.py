@@ -70,6 +70,9 @@ class Comparison:
     """Also compare with samples that were rejected in `seediff look`."""
 
 
+USUAL_COMPARISON = Comparison()
+
+
 @app.default
 def semantic(
     predictions: Annotated[
@@ -85,7 +88,7 @@ def semantic(
         Path,
         Parameter(help="Folder of labelled data: VOC, Cityscapes, ADE20K, CamVid or any dataset that `seediff` reads."),
     ],
-    options: Comparison | None = None,
+    options: Comparison = USUAL_COMPARISON,
     form: Form = "text",
     json: Json = None,
     out: Annotated[
@@ -112,7 +115,6 @@ def semantic(
     from ..evaluate.evaluation import evaluate, notes, score_tables
     from ..evaluate.page import write_report
 
-    options = options or Comparison()
     check_writable(out)
     check_writable(json, is_file=True)
     if out is not None:
@@ -170,6 +172,9 @@ class SegmentComparison:
     """Random seed for the bootstrap."""
 
 
+USUAL_OF_SEGMENTS = SegmentComparison()
+
+
 @app.command
 def segments(
     predictions: Annotated[
@@ -177,7 +182,7 @@ def segments(
     ],
     *,
     labels: Annotated[Path, Parameter(help="Folder of labels: a dataset as distributed, or PNG label maps.")],
-    options: SegmentComparison | None = None,
+    options: SegmentComparison = USUAL_OF_SEGMENTS,
     form: Form = "text",
     json: Json = None,
     quiet: NoProgress = False,
@@ -192,7 +197,6 @@ def segments(
     """
     from ..evaluate.segments import evaluate_segments, notes
 
-    options = options or SegmentComparison()
     check_writable(json, is_file=True)
     with bar_or_lines(quiet) as progress:
         scores = evaluate_segments(predictions, labels, progress=progress, **vars(options))

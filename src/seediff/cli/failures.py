@@ -9,7 +9,7 @@ from traceback import walk_tb
 
 from cyclopts import CycloptsError, MissingArgumentError, UnknownCommandError, UnusedCliTokensError
 
-from ..config.fields import own_name
+from ..config.other_names import own_name
 from ..errors import UserError, first_line, system_reason
 from ..files.messages import did_you_mean
 from .commands import COMMON, HELP, HELP_ALL

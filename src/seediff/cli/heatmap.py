@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Iterable, Sequence
 from itertools import chain, count
 from pathlib import Path
@@ -13,11 +12,12 @@ from cyclopts import Parameter
 
 from ..config.fields import INPUT, RUN
 from ..config.runs import GenerateConfig
-from ..errors import Notice, UserError
+from ..errors import UserError
 from ..files.messages import show_json
 from ..files.outputs import check_free, stage_output
+from .advice import warn
 from .options import HERE, Quiet, option
-from .typed import NOTHING, Typed
+from .typed import ANY_CLASS, NOTHING, Typed
 
 if TYPE_CHECKING:
     from ..models.families.inputs import Reader
@@ -50,12 +50,12 @@ def heatmap(
 
     - `seediff heatmap "a corgi on a red sofa" --model sd1.5 --words corgi --words "red sofa" --out corgi`
     """
-    from ..config.resolve import recommend
+    from ..config.resolve import configure_run
     from ..run.plan import check_model, strange_words
 
     # 1. What can be refused before the model is loaded
     check_free(out)
-    config, info = recommend(GenerateConfig, {"classes": ("any",), **typed})
+    config, info = configure_run(GenerateConfig, {"classes": ANY_CLASS, **typed})
 
     from PIL import Image
     from torch import Generator
@@ -71,8 +71,8 @@ def heatmap(
     if info.readers:
         find_shown(info.readers, prompt, words)
     strange = strange_words(info, [prompt])
-    if strange and not quiet:
-        warnings.warn(f"{strange}, and their heat maps mean nothing", Notice, stacklevel=1)
+    if strange:
+        warn(f"{strange}, and their heat maps mean nothing", quiet)
 
     # 2. The image
     loaded = load(info, LoadOptions.of(config), device=config.device, dtype=config.dtype)
@@ -92,7 +92,7 @@ def heatmap(
     if len(things) > 1 and not quiet:
         doubt = seen.doubt(*things)
         if doubt:
-            warnings.warn(doubt, Notice, stacklevel=1)
+            warn(doubt, quiet)
 
     # 4. The files
     heats = [seen.heatmap(word) for word in shown]

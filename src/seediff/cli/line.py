@@ -43,7 +43,7 @@ class CommandLine:
         """(command, arguments): the command's function, and the arguments to call it with. A user's own method, such as
         `--method my.py:rings`, is registered: its file is run."""
         self.program.config = (self._note_options,)
-        no_console: Any = self  # errors are printed without the parser's console, which takes long to import
+        no_console: Any = object()  # errors are printed without the parser's console, which takes long to import
         command, bound, _ = self.program.parse_args(
             self.words, exit_on_error=False, print_error=False, error_console=no_console
         )
@@ -76,7 +76,8 @@ class CommandLine:
         return re.findall(r"`(seediff [^`]+)`", inspect.getdoc(command) or "")[:3] if len(self.words) == 1 else []
 
     def _note_names(self, arguments: Iterable[Argument]) -> None:
-        self._known.update(chain.from_iterable(argument.names for argument in arguments))
+        typed = (argument for argument in arguments if argument.parse)  # not fields that only Python and files give
+        self._known.update(chain.from_iterable(argument.names for argument in typed))
 
     def _note_options(self, app: App, commands: tuple[str, ...], arguments: Sequence[Argument]) -> None:
         """Note the option of each field and parameter. The parser calls this when it has sorted the words, and before

@@ -16,6 +16,7 @@ from cyclopts.validators import Number
 
 from ..config.fields import WORD
 from ..files.messages import plural
+from .advice import warn
 from .options import option
 from .progress import InterruptedRun
 
@@ -69,11 +70,11 @@ def look(
         print(f"{path}: {samples} at {opened.url} (Ctrl-C ends it)", flush=True)
         if "COLAB_RELEASE_TAG" in os.environ:
             fix = f"show {path / 'preview.html'}, or zip the folder and download it"
-            print(f"seediff: in Colab no browser reaches this address; {fix}", file=sys.stderr)
+            warn(f"in Colab no browser reaches this address; {fix}")
         if not is_loopback(host):
             print(f"Other machines can connect, unencrypted, with the access token: {opened.token}", flush=True)
         if opened.store.read_only:
-            print(f"seediff: {path}: {opened.store.read_only}", file=sys.stderr)
+            warn(f"{path}: {opened.store.read_only}")
         # Without a screen, a text browser would open in this terminal
         screen = sys.platform != "linux" or {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ)
         if browser and screen and is_loopback(host):

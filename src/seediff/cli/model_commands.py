@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -11,17 +9,18 @@ from cyclopts import Parameter
 
 from ..config.class_names import parse_classes
 from ..config.fields import INPUT, MODEL, RUN, DType, read_names
-from ..config.resolve import recommend
+from ..config.resolve import configure_run
 from ..config.runs import MaskPhotosConfig, SegmentPhotosConfig
-from ..errors import Notice, UserError
+from ..config.settings import configure
+from ..errors import UserError
 from ..files.outputs import check_writable, write_atomic
 from ..models.describe import describe_model, read_settings
 from ..models.locate import EMBEDDED, EMBEDDED_LICENCE, SHORT_NAMES
 from ..models.presets import preset_toml
-from .advice import command_line, next_steps
+from .advice import command_line, next_steps, say_notes, warn
 from .options import AT_LEAST_1, HERE, Quiet, Whole, option
 from .progress import bar_or_lines, report_on_interrupt
-from .typed import NOTHING, Typed
+from .typed import ANY_CLASS, NOTHING, Typed
 
 ABOUT_MODELS = """\
 Licences are what the models' pages said: read them before use. docs/models.md has their sizes.
@@ -139,16 +138,16 @@ def tune(
     check_writable(out, is_file=True)
     if out.exists():
         raise UserError("out", f"{out} already exists", "choose another file")
-    MaskPhotosConfig(classes=("any",), **typed)  # refuses wrong values before data are read
+    configure(MaskPhotosConfig, {"classes": ANY_CLASS, **typed})  # refuses wrong values before data are read
     # 1. The model, and the classes that it knows
     labelled = Dataset.open(data, split=split, labels_alone=True)
-    segmenting, info = recommend(SegmentPhotosConfig, typed)
+    segmenting, info = configure_run(SegmentPhotosConfig, typed)
     kept = classes_to_tune(labelled, info.settings.words, classes)
     names = tuple(dict.fromkeys(kept.values()))
-    config, _ = recommend(MaskPhotosConfig, {**typed, "classes": names}, info)
+    config, _ = configure_run(MaskPhotosConfig, {**typed, "classes": names}, model=info)
     doubt = doubt_line(info, config.model_label)
     if doubt:
-        warnings.warn(doubt, Notice, stacklevel=1)
+        warn(doubt)
 
     # 2. The thresholds, and their file
     masker, weights = load_masker(config, info)
@@ -157,7 +156,6 @@ def tune(
     write_atomic(out, preset_toml(tuning.tuned).encode("utf-8"))
     if not quiet:
         print(*tuning.lines, f"Written to {out}; use it with --preset {out}", sep="\n")
-        for line in labelled.notes:
-            print(f"note: {line}")
+        say_notes(labelled.notes)
     for name, reason in tuning.failed:
-        print(f"seediff: {name}: left out: {reason}", file=sys.stderr)
+        warn(f"{name}: left out: {reason}")

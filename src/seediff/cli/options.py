@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,10 +99,6 @@ class RunOptions:
         for name, value in (("workers", self.workers), ("address", self.address)):
             if value is not None and self.engine != "ray":
                 raise UserError(name, "is an option of --engine ray")
-
-    def warn(self, text: str) -> None:
-        if not self.quiet:
-            print(f"seediff: {text}", file=sys.stderr, flush=True)
 
 
 AS_USUAL = RunOptions()

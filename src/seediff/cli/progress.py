@@ -82,18 +82,18 @@ def _terminated() -> Iterator[None]:
 
 
 @contextmanager
-def show_progress(quiet: bool, out: Path, counted: str, can_finish: bool = False) -> Iterator[Progress]:
+def show_progress(quiet: bool, out: Path, can_finish: bool = False) -> Iterator[Progress]:
     """Yields a function that shows progress as `bar_or_lines` does. Ctrl-C, SIGTERM and OSError become errors that say
-    how much is finished in the folder `out`. counted: what is counted, in the plural. can_finish: whether the command
-    has --finish, which refuses a run that has finished nothing."""
+    how much is finished in the folder `out`. can_finish: whether the command has --finish, which refuses a run that has
+    finished nothing."""
     finished = [0, 0]
 
     def state() -> str:
         if not finished[1]:
             return "nothing finished yet"
-        return f"{finished[0]} of {finished[1]} {counted} finished in {shlex.quote(str(out))}"
+        return f"{finished[0]} of {finished[1]} images finished in {shlex.quote(str(out))}"
 
-    with report_on_interrupt(state, lambda: can_finish and finished[0] > 0), bar_or_lines(quiet, counted) as show:
+    with report_on_interrupt(state, lambda: can_finish and finished[0] > 0), bar_or_lines(quiet) as show:
 
         def progress(done: int, total: int, current: str) -> None:
             finished[:] = [done, total]

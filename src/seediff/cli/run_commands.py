@@ -5,24 +5,24 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from ..config.class_names import reading_key
 from ..config.fields import INPUT, MASKS, RUN
 from ..config.methods import METHOD_FACTS, MaskConfig, MethodFacts, methods_with
 from ..config.runs import GenerateConfig, MaskPhotosConfig, SegmentPhotosConfig
 from ..errors import UserError
-from .advice import report_unusable
+from .advice import report_unusable, warn
 from .options import AS_USUAL, HERE, ConfigFile, RunOptions, RunOut, option
 from .progress import show_progress
 from .typed import NOTHING, Typed
 
 if TYPE_CHECKING:
     from ..files.photo_files import FoundPhotos
+    from ..models.describe import ModelInfo
     from ..run.job import AnyModelJob
     from ..run.loop import RunResult
     from ..run.mask_job import MaskJob
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 PATHS = Parameter(
     help="Photographs: files, folders (with subfolders), or patterns such as 'photos/*.jpg'.", negative=()
 )
-CLASSES_CSV = "classes.csv"
 
 
 def generate(
@@ -85,12 +84,12 @@ def generate(
         from ..prompts.variations import varied_prompts
 
         kinds = [kind.strip() for kind in vary.split(",")]
-        prompts = varied_prompts(config.prompts, kinds, config.classes, info and info.settings.words)
+        prompts = varied_prompts(config.prompts, kinds, config.classes, info.settings.words)
         config = replace(config, prompts=prompts, given=(*config.given, "prompts"))
     from ..run.generate_job import GenerateJob
 
     job = GenerateJob(config, info, options.offload)
-    _carry_out(job, out, options, "image")
+    _carry_out(job, out, options)
 
 
 def segment(
@@ -145,7 +144,7 @@ def segment(
     check_effects(typed, config.method, rules)
     check_photos(paths)
     found = find_photos(paths, exclude=out)
-    warning = threshold_warning(config, preset) if config.names else ""
+    warning = threshold_warning(config, info, preset) if config.names else ""
     job = SegmentJob.of(config, found, info=info, offload=options.offload)
     _run_on_photos(job, found, out, options, warning)
 
@@ -187,47 +186,29 @@ def mask(
     from ..config.resolve import configure_run
     from ..files.photo_files import check_photos, find_photos
     from ..run.mask_job import MaskJob
-    from ..run.photos import read_classes_csv
+    from ..run.photos import list_classes
 
     check_photos(paths)
     if "classes" not in typed and len(paths) > 1 and not (paths[-1].suffix or paths[-1].exists()):
         raise UserError(paths[-1], "no such file or folder", f"a class is an option: --classes {paths[-1]}")
     found = find_photos(paths, exclude=out)
     # A table gives each photograph its own classes; otherwise all get the same
-    values = {**typed}
-    classes_of: dict[str, tuple[str, ...]] = {}
-    said: list[str] = []
-    table = find_table(paths, values.get("classes", ()))
-    for listed in filter(Path.is_file, (path / CLASSES_CSV for path in paths)):
-        if table is None or not listed.samefile(table):
-            options.warn(f"{listed} is not read, because --classes is given")
-    if table is not None:
-        classes_of = read_classes_csv(table, found.photos)
-        classes = tuple(dict.fromkeys(chain.from_iterable(classes_of.values())))
-        values["classes"] = classes
-        if not classes:
-            raise UserError(table, "lists no class for any photograph", "write names into its column 'classes'")
-        said.append(
-            f"classes are from {table}, which has a line for {len(classes_of)} of {len(found.photos)} photographs"
-        )
-        if len(classes_of) < len(found.photos):
-            said.append("the others are searched for all classes")
+    listed = list_classes(paths, found.photos, typed.get("classes", ()))
+    for table in listed.unread:
+        warn(f"{table} is not read, because --classes is given", options.quiet)
+    values = {**typed, "classes": listed.classes} if listed.table else typed
     config, info = configure_run(MaskPhotosConfig, values, config_file, preset=preset, planned=options.dry_run, out=out)
-    spelled = {reading_key(name): name for name in config.classes}
-    for photo, names in classes_of.items():
-        classes_of[photo] = tuple(spelled.get(reading_key(name), name) for name in names)
     check_effects(typed, config.method, mask_rules(config.mask))
-    warning = "; ".join(filter(None, [*said, threshold_warning(config, preset)]))
-    job = MaskJob.of(config, found, classes_of, info=info, offload=options.offload)
+    warning = "; ".join(filter(None, [*listed.notes(len(found.photos)), threshold_warning(config, info, preset)]))
+    job = MaskJob.of(config, found, listed.spelled(config.classes), info=info, offload=options.offload)
     _run_on_photos(job, found, out, options, warning)
 
 
-def _carry_out(job: AnyModelJob, out: Path, options: RunOptions, counted: str, skipped: str = "") -> RunResult | None:
+def _carry_out(job: AnyModelJob, out: Path, options: RunOptions, skipped: str = "") -> RunResult | None:
     """Run a job, with its progress on stderr, and print its summary. With --dry-run, print what it would do and return
     None. Without a terminal for progress, print a line about the run before the model is loaded.
 
-    out: the folder of the output. counted: what the job makes something of, such as "image". skipped: a line about
-    other files, or "".
+    out: the folder of the output. skipped: a line about other files, or "".
     """
     from ..run import loop
     from .summary import show_result
@@ -237,70 +218,54 @@ def _carry_out(job: AnyModelJob, out: Path, options: RunOptions, counted: str, s
         from ..run.cluster import Ray
 
         engine = Ray(options.workers, options.address)
-    lines = loop.dry_run(job, out, options.verbose, options.finish, engine)  # a generator, which begins at `next`
     if options.dry_run:
-        print(next(lines), flush=True)
-        print(*lines, sep="\n")
+        for line in loop.dry_run(job, out, options.verbose, options.finish, engine):
+            print(line, flush=True)
         return None
     if not (options.quiet or sys.stderr.isatty()):  # where no bar shows that it has begun
-        print(next(lines).removeprefix("Would "), flush=True)  # a dry run's first line, "Would make 6 images …"
-    with show_progress(options.quiet, out, f"{counted}s", can_finish=True) as progress:
-        result = loop.run(job, out, engine=engine, progress=progress, warn=options.warn, finish=options.finish)
+        print(loop.first_line(job, out, options.finish, engine), flush=True)
+    with show_progress(options.quiet, out, can_finish=True) as progress:
+        said = partial(warn, quiet=options.quiet)
+        result = loop.run(job, out, engine=engine, progress=progress, warn=said, finish=options.finish)
     if not options.quiet:
-        show_result(job, result, counted, skipped)
+        show_result(job, result, skipped)
     return result
 
 
 def _run_on_photos(job: SegmentJob | MaskJob, found: FoundPhotos, out: Path, options: RunOptions, warning: str) -> None:
     """Carry out the job of `mask` or `segment`. found: the photographs. warning: printed after the summary; "": no
     warning. Raises UserError if some photographs could not be used."""
-    result = _carry_out(job, out, options, "image", found.note)
+    result = _carry_out(job, out, options, found.note)
     if warning:
-        options.warn(warning)
+        warn(warning, options.quiet)
     if result:
         report_unusable(result.failed, len(found.photos), result.out)
 
 
-def threshold_warning(config: MaskPhotosConfig | SegmentPhotosConfig, preset: str) -> str:
+def threshold_warning(config: MaskPhotosConfig | SegmentPhotosConfig, info: ModelInfo, preset: str) -> str:
     """A warning that the command's threshold (`presence` of `mask`, `name_threshold` of `segment`) was tuned for
-    another model; "" if it was tuned for this model, or given. preset: as in `configure_run`."""
+    another model; "" if it was tuned for this model, or given. info: the model. preset: as in `configure_run`."""
     from ..models.presets import read_preset
 
     name = config.threshold
     value = getattr(config, name)
-    other = "another model"
-    if value != getattr(type(config), name):
-        tuned_for = config.model
-        if preset not in config.presets:
-            tuned_for = read_preset(preset).model
-        other = f"'{tuned_for}'"
-        if tuned_for == config.model:
-            return ""
     if name in config.given:
         return ""
+    tuned_for = config.model
+    if value == getattr(type(config), name) and getattr(info.settings.preset, name, None) is None:
+        tuned_for = ""  # the class's default
+    if preset not in config.presets:
+        file = read_preset(preset)
+        if getattr(file, name) is not None:
+            tuned_for = file.model
+    if tuned_for == config.model:
+        return ""
+    other = f"'{tuned_for}'" if tuned_for else "another model"
     return (
         f"{name} {value} was tuned for {other}, not for '{config.model}': choose one with"
         f" --{name.replace('_', '-')}, or find it from a few labelled photographs with `seediff tune SET --model"
         f" {config.model}`"
     )
-
-
-def find_table(paths: Sequence[Path], classes: Sequence[str]) -> Path | None:
-    """The table with the classes of each photograph: the one that --classes names, or without --classes a classes.csv
-    in one of the folders; None without a table. paths: the photographs and their folders. classes: what was typed.
-    Raises UserError for a table together with names, and for several tables."""
-    for name in classes:
-        if name.lower().endswith(".csv"):
-            if len(classes) > 1:
-                problem = f"{name} is a table, which cannot be combined with class names"
-                raise UserError("classes", problem, "give one of the two")
-            return Path(name)
-    if classes:
-        return None
-    tables = [path / CLASSES_CSV for path in paths if (path / CLASSES_CSV).is_file()]
-    if len(tables) > 1:
-        raise UserError(f"{tables[0]} and {tables[1]}: only one table of classes can be used: name it with --classes")
-    return tables[0] if tables else None
 
 
 Rule = tuple[str, object, str]

@@ -18,7 +18,7 @@ from contextlib import suppress
 
 from cyclopts import App, MissingArgumentError
 
-from ..errors import LONGEST_MESSAGE, Notice, escaped, shorten
+from ..errors import LONGEST_MESSAGE, Notice, shorten
 from .commands import COMMANDS, COMMON, HELP, HELP_ALL, make_app, prepare_help
 from .line import CommandLine
 
@@ -73,7 +73,9 @@ def run(words: Sequence[str], program: App | None = None) -> int:
 
 
 def _notice_line(message: Warning | str, *_: object, **__: object) -> str:
-    return f"seediff: {shorten(escaped(str(message)), LONGEST_MESSAGE)}\n"
+    from .advice import warning_line  # imports msgspec, which `seediff --help` need not wait for
+
+    return f"{warning_line(str(message))}\n"
 
 
 def open_streams() -> None:

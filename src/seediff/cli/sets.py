@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Group, Parameter
 
-from ..config.class_names import side_notes
 from ..config.fields import RUN, WORD
 from ..config.sets import AugmentConfig, Criteria
-from ..config.settings import build, read_given
+from ..config.settings import configure
+from ..config.sides import side_notes
 from ..errors import UserError
 from ..files.messages import make_console, plural
 from ..files.outputs import check_apart, check_writable, stage_output
@@ -168,8 +168,7 @@ def augment(
     """
     from ..dataset.augmented import open_augmented, write_augmented
 
-    values, given = read_given(AugmentConfig, typed, config_file)
-    config = build(AugmentConfig, values, given=given)
+    config = configure(AugmentConfig, typed, config_file)
     check_apart(out, [data])
     augmented = open_augmented(config, data)
     write_augmented(augmented, out, link=link, workers=workers, follow=follow_progress(quiet))

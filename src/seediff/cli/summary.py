@@ -33,20 +33,20 @@ NEARLY_ALL = 0.8
 """Above this share of mixed drawings, the flag is taken to say nothing."""
 
 
-def show_result(job: AnyJob, result: RunResult, counted: str, skipped: str = "") -> None:
-    """Print the summary of a run: a row for each class, a sentence, and what to run next. counted: what the output has,
-    such as "image". skipped: a line about other files, or ""."""
+def show_result(job: AnyJob, result: RunResult, skipped: str = "") -> None:
+    """Print the summary of a run: a row for each class, a sentence, and what to run next. skipped: a line about other
+    files, or ""."""
     if not (result.rows or result.rejected):
         return
     classes = summarize(result.rows, job.classes).classes
     redrawn: list[str] = []
     if isinstance(job.config, GenerateConfig):
         redrawn = _redrawn_lines(job.config, result, {row.name: row.images for row in classes})
-    table = _numbers_table("class", counted + "s", "flagged", "mean area")
+    table = _numbers_table("class", "images", "flagged", "mean area")
     for row in classes:
         shown = f"{row.images} of {job.config.per_class}" if redrawn else str(row.images)
         table.add_row(Text(row.name), shown, show_counts(row.flags) or "0", _share(row.area))
-    text = f"{plural(result.made, counted)} in {result.out}"
+    text = f"{plural(result.made, 'image')} in {result.out}"
     if result.asked:
         text = f"Ended early: {text}, of {result.asked} asked for; the same command without --finish makes the others"
     elif not result.done:

@@ -11,10 +11,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from ..config.class_names import parse_classes, side_notes
+from ..config.class_names import parse_classes
 from ..config.fields import RUN, read_names
 from ..config.runs import PredictConfig
-from ..config.settings import build
+from ..config.settings import configure
+from ..config.sides import side_notes
 from ..config.train import DATA, TrainConfig, make_config
 from ..files.messages import plural
 from .advice import command_line, next_steps, report_unusable, say_notes, say_reading
@@ -64,6 +65,9 @@ class TrainingOptions:
     with_rejected: WithRejected = False
 
 
+USUAL_TRAINING = TrainingOptions()
+
+
 def train(
     data: Annotated[
         list[Path],
@@ -74,7 +78,7 @@ def train(
     /,
     *,
     out: Annotated[Path, HERE, option(RUN, "Folder for the segmenter. Continues an unfinished training there.")],
-    options: TrainingOptions | None = None,
+    options: TrainingOptions = USUAL_TRAINING,
     typed: Typed[TrainConfig] = NOTHING,
     config_file: ConfigFile = None,
     validate_every: Annotated[
@@ -116,7 +120,6 @@ def train(
         from ..devices import check_device  # imports torch
 
         check_device(device)
-    options = options or TrainingOptions()
     training = open_training(data, **vars(options))
     config, chosen = choose_defaults(typed, config_file, training, out)
     if not quiet:
@@ -189,7 +192,7 @@ def predict(
     /,
     *,
     out: RunOut,
-    typed: Typed[Annotated[PredictConfig, "scales flip side batch_size device"]] = NOTHING,
+    typed: Typed[PredictConfig] = NOTHING,
     quiet: Quiet = False,
 ) -> None:
     """Segment images with a trained segmenter. Writes a dataset with the segmenter's classes.
@@ -206,13 +209,13 @@ def predict(
 
     check_photos(paths)
     found = find_photos(paths, exclude=out)
-    values = {**typed, "model": str(model)}
-    job = PredictJob.of(build(PredictConfig, values, given=values), found.photos)
-    with show_progress(quiet, out, "images") as progress:
+    config = configure(PredictConfig, {**typed, "model": str(model)})
+    job = PredictJob.of(config, found.photos)
+    with show_progress(quiet, out) as progress:
         result = run(job, out, progress=progress)
     if not quiet:
         empty = [row.source for row in result.rows if not row.named]
         if empty:
             say_notes([f"no class was found in {len(empty)} of {plural(result.made, 'image')}: {first_of(empty)}"])
-        show_result(job, result, "image", found.note)
+        show_result(job, result, found.note)
     report_unusable(result.failed, len(found.photos), out)

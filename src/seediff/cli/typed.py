@@ -38,6 +38,8 @@ class Typed(dict[str, Any], Generic[Kind]):
 
 NOTHING: Any = MappingProxyType({})
 """The default of a parameter `typed`: nothing was typed."""
+ANY_CLASS = ("any",)
+"""The value of `classes` where a configuration needs some, and only its other values count."""
 
 
 @lru_cache
@@ -80,7 +82,7 @@ def usual_values(kind: type) -> Mapping[str, Any]:
     """Flat name → the value of a field without any option, for a configuration's class: what the default model's preset
     says, if the command has a default model, or else the class's default, or MISSING."""
     if issubclass(kind, GenerateConfig):
-        return kind.recommended(classes=("any",)).values() | {"classes": MISSING}
+        return kind.recommended(classes=ANY_CLASS).values() | {"classes": MISSING}
     return defaults(kind)
 
 

@@ -1,12 +1,13 @@
 """Configurations: every option that decides a result, in frozen dataclasses that check their values and are kept in
 TOML files.
 
-    fields.py        the types of fields, and the check of values; sizes in pixels; what other programs call our options
-    class_names.py   names of classes, also left and right in them, and prompts; names_in_texts.py: found in texts
-    settings.py      `Settings`, `RunConfig`: what all configurations share; flat names, and `build`
+    fields.py        the types of fields, and the check of values; sizes in pixels
+    other_names.py   what other programs call our options
+    class_names.py   names of classes, and prompts; names_in_texts.py: found in texts; sides.py: left and right in them
+    settings.py      `Settings`, `BatchConfig`, `RunConfig`: what all configurations share; flat names, and `build`
     methods.py       what each method reads, and its constants
     resolve.py       the configuration of a run, with what its model and method decide
-    runs.py          the configurations of `generate`, `mask` and `segment`; sets.py: of `augment` and `filter`
+    runs.py          those of `generate`, `mask`, `segment` and `predict`; sets.py: of `augment` and `filter`
     train.py         the configuration of a training
 
 A value has a flat name, such as `mask.beta`, until `build` (settings.py) makes a configuration of all values. The

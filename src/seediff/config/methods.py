@@ -116,14 +116,14 @@ SEGMENT_OPTIONS: dict[SegmentMethodName, tuple[str, ...]] = {
 def methods_with(option: str) -> tuple[str, ...]:
     """The package's methods that read an option, if others do not read it; empty for an option without a method.
     option: a flat name, such as `mask.tau`."""
-    table, _, field = option.partition(".")
+    table, _, name = option.partition(".")
     read_by: list[tuple[str, Collection[str]]] = []
     if table == "mask":
         packaged = {method: facts for method, facts in METHOD_FACTS.items() if facts.user_function is None}
         read_by = [(method, facts.special_options) for method, facts in packaged.items()]
     elif table == "segment":
         read_by = [*SEGMENT_OPTIONS.items()]
-    return tuple(method for method, options in read_by if field in options)
+    return tuple(method for method, options in read_by if name in options)
 
 
 def check_capture(method: str, normalized: bool, fix: str = "leave it out for the method's own") -> None:

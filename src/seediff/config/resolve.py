@@ -17,7 +17,7 @@ from ..models.presets import THRESHOLDS, Preset, read_preset
 from .class_names import other_word, reading_key
 from .fields import field_types
 from .methods import METHOD_FACTS, MaskConfig, MethodFacts, SegmentConfig
-from .settings import Config, build, check_names, flatten, read_config, read_given, tables_of
+from .settings import ModelConfig, build, check_names, flatten, read_config, read_given, tables_of
 
 ALL_LEVELS = (8, 4, 2, 1)
 """The paper's "all resolutions" (supplement S2.5), which CA, CAA, CRE and DAAM read. The default leaves out 8, which
@@ -25,7 +25,7 @@ small models lack."""
 
 
 def configure_run(
-    kind: type[Config],
+    kind: type[ModelConfig],
     typed: Mapping[str, Any],
     file: Path | None = None,
     *,
@@ -33,7 +33,7 @@ def configure_run(
     model: ModelInfo | None = None,
     planned: bool = False,
     out: Path | None = None,
-) -> tuple[Config, ModelInfo]:
+) -> tuple[ModelConfig, ModelInfo]:
     """(configuration, model) of a command that runs a model. This is the only place where a value given by somebody
     meets the defaults: step 3 lists all sources.
 
@@ -118,7 +118,7 @@ def reads_all(facts: MethodFacts, values: Mapping[str, Any]) -> bool:
     return facts.all_levels or values.get("mask.expansion") in ("parallel", "none")
 
 
-def authors_values(kind: type[Config], values: Mapping[str, Any], model: ModelInfo, own: Preset) -> dict[str, Any]:
+def authors_values(kind: type[ModelConfig], values: Mapping[str, Any], model: ModelInfo, own: Preset) -> dict[str, Any]:
     """Flat name → value, for the steps and the guidance scale that a model's authors advise. What is usual for any
     model is left out, so that it does not outrank a method's own values. values: from people. own: the model's."""
     known = None not in (own.steps, own.guidance_scale) or {"steps", "guidance_scale"} <= values.keys()
@@ -134,7 +134,7 @@ def no_model() -> UserError:
     return UserError(f"photographs need a real model, {smallest}; mini is for its own drawings")
 
 
-def _spelled(config: Config, settings: ModelSettings) -> Config:
+def _spelled(config: ModelConfig, settings: ModelSettings) -> ModelConfig:
     """The configuration with its classes, or its names of segments, spelled as the model's list of words spells them:
     `Dog` → `dog`. Words that the list lacks stay as they are."""
     by_reading = {reading_key(word): word for word in settings.words or ()}
@@ -147,8 +147,8 @@ def _spelled(config: Config, settings: ModelSettings) -> Config:
 
 
 def recommend(
-    kind: type[Config], values: Mapping[str, Any], model: ModelInfo | None = None
-) -> tuple[Config, ModelInfo]:
+    kind: type[ModelConfig], values: Mapping[str, Any], model: ModelInfo | None = None
+) -> tuple[ModelConfig, ModelInfo]:
     """(configuration, model) for Python code, as `configure_run` makes them for the command line.
 
     kind: the configuration.

@@ -1,7 +1,7 @@
-"""The configurations of `generate`, `mask` and `segment`."""
+"""The configurations of `generate`, `mask`, `segment` and `predict`."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -22,6 +22,8 @@ from .fields import (
     WORD,
     AtLeastZero,
     Count,
+    Device,
+    DType,
     Several,
     Share,
     Size,
@@ -32,7 +34,7 @@ from .fields import (
 )
 from .methods import CaptureConfig, MaskConfig, SegmentConfig
 from .names_in_texts import check_prompts, check_subclasses
-from .settings import NOT_TYPED, Config, RunConfig, differences, load_config
+from .settings import NOT_TYPED, OF_MODEL, BatchConfig, ModelConfig, RunConfig, differences, load_config
 from .train import LARGEST_SIDE
 
 ImageSize = Annotated[Size | None, WORD, Parameter(group=MODEL)]
@@ -45,7 +47,7 @@ class RecommendedConfig(RunConfig):
     """A configuration whose defaults a model of `load_model` decides."""
 
     @classmethod
-    def recommended(cls: "type[Config]", **values: Any) -> "Config":
+    def recommended(cls: "type[ModelConfig]", **values: Any) -> "ModelConfig":
         """The configuration in which values that are not given are the model's constants. (The class itself fills in
         the paper's constants.)
 
@@ -61,6 +63,9 @@ class RecommendedConfig(RunConfig):
 class DatasetConfig(RecommendedConfig):
     """The part of the configuration that `generate` and `mask` share."""
 
+    needed: ClassVar[Mapping[str, str]] = {
+        "classes": "for example --classes dog,cat (or --classes voc, or a file with one per line)"
+    }
     prompts_name: ClassVar[bool] = False
     """Whether prompts may name their classes themselves, instead of having `{class}`."""
 
@@ -163,7 +168,7 @@ class GenerateConfig(DatasetConfig):
         if self.size is not None:
             object.__setattr__(self, "size", check_size(self.size))
 
-    def extends(self, earlier: RunConfig) -> bool:
+    def extends(self, earlier: BatchConfig) -> bool:
         if not isinstance(earlier, GenerateConfig) or earlier.per_class >= self.per_class:
             return False
         return not differences(replace(earlier, per_class=self.per_class), self)
@@ -290,11 +295,19 @@ class SegmentPhotosConfig(RecommendedConfig):
 
 @Parameter(group=INPUT)
 @dataclass(frozen=True, kw_only=True)
-class PredictConfig(RunConfig):
-    """The configuration of `predict`. `model` is required: the folder of a segmenter."""
+class PredictConfig(BatchConfig):
+    """The configuration of `predict`. Only `model` is required: the folder of a segmenter."""
 
     command: ClassVar[str] = "predict"
 
+    model: Annotated[str, NOT_TYPED]
+    batch_size: Annotated[Count, OF_MODEL] = 8
+    """Images per batch; by default fewer if 8 do not fit into the GPU's memory. Changes rounding, so it is part of
+    the configuration."""
+    device: Annotated[Device | None, OF_MODEL] = None
+    """Device: cuda, mps or cpu; by default the fastest available."""
+    dtype: Annotated[DType | None, NOT_TYPED] = None
+    threads: Annotated[Count | None, NOT_TYPED] = None
     scales: Annotated[tuple[Annotated[float, Meta(gt=0)], ...], WORD] = (1.0,)
     """Relative sizes at which each image is shown, such as 0.75,1,1.25; scores are averaged."""
     flip: Annotated[bool, Parameter(negative=())] = False

@@ -21,7 +21,8 @@ from ..errors import UserError
 from ..files.messages import show_json
 from ..files.reading import fit, read_toml, real
 from ..version import __version__
-from .fields import MODEL, Count, Device, DType, Seed, check_fields, field_types, fit_field, own_name
+from .fields import MODEL, NO_OPTION, Count, Device, DType, Seed, check_fields, field_types, fit_field
+from .other_names import own_name
 
 OF_MODEL = Parameter(group=MODEL)
 NOT_TYPED = Parameter(parse=False)
@@ -37,7 +38,11 @@ class Settings:
     """Keys of an output's seediff.toml that are not fields of the configuration."""
     deciding: ClassVar[tuple[str, ...]] = ()
     """Flat names of the fields that decide the defaults of other fields."""
-    given: Annotated[tuple[str, ...], NOT_TYPED] = field(default=cast(Any, None), compare=False, repr=False)
+    needed: ClassVar[Mapping[str, str]] = {}
+    """Field without a default → an example of its values, for the message if it is missing."""
+    given: Annotated[tuple[str, ...], NOT_TYPED] = field(
+        default=cast(Any, None), compare=False, repr=False, metadata=NO_OPTION
+    )
     """Flat names of the values that a person gave. If Python code makes the instance without them, these are the values
     that differ from the class's defaults."""
 
@@ -74,12 +79,45 @@ class Settings:
         return tomli_w.dumps({**about, "given": self.given, **plain, **tables})
 
 
-@dataclass(frozen=True, kw_only=True)
-class RunConfig(Settings):
-    """A configuration of a command that runs a model, batch by batch."""
+class BatchConfig(Settings):
+    """A configuration of a command that runs a network, batch by batch. It has no fields of its own: each class beneath
+    declares those named here, at their places in its file."""
 
     other_keys: ClassVar[tuple[str, ...]] = (*Settings.other_keys, "weights", "gpu")
     """`weights` is the fingerprint of the model's weights, `gpu` the name of the GPU."""
+
+    model: str
+    batch_size: int
+    device: str | None
+    dtype: str | None
+    threads: int | None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        most = max(256, 4 * (os.cpu_count() or 1))  # thousands crash the process, without a message
+        if self.threads is not None and self.threads > most:
+            raise UserError("threads", f"{self.threads} is more than {most}", "use as many as the machine has cores")
+
+    @property
+    def model_label(self) -> str:
+        """The model's name in rows and on pages. For a local folder it is the last part of the path, so that outputs do
+        not reveal where the folder is."""
+        # os.path.exists is False for a name that is too long
+        return real(self.model).name if os.path.exists(self.model) else self.model
+
+    def extends(self, earlier: "BatchConfig") -> bool:
+        """Whether this configuration makes all samples of an earlier configuration, and more."""
+        return False
+
+    def batches(self, count: int) -> list[range]:
+        """The positions of each batch's items: 5 items in batches of 2 → 0–1, 2–3, 4. count: the number of items."""
+        return [range(start, min(start + self.batch_size, count)) for start in range(0, count, self.batch_size)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig(BatchConfig):
+    """A configuration of a command that runs a model of `load_model`."""
+
     deciding: ClassVar[tuple[str, ...]] = ("model", "base", "lora", "mask.method", "segment.method")
     presets: ClassVar[tuple[str, ...]] = ("model", "paper")
     """What --preset may be, besides a file of `seediff tune`."""
@@ -108,30 +146,10 @@ class RunConfig(Settings):
     threads: Annotated[Count | None, OF_MODEL] = None
     """CPU threads; by default torch's choice. Changes rounding, so it is part of the configuration."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        most = max(256, 4 * (os.cpu_count() or 1))  # thousands crash the process, without a message
-        if self.threads is not None and self.threads > most:
-            raise UserError("threads", f"{self.threads} is more than {most}", "use as many as the machine has cores")
-
-    @property
-    def model_label(self) -> str:
-        """The model's name in rows and on pages. For a local folder it is the last part of the path, so that outputs do
-        not reveal where the folder is."""
-        # os.path.exists is False for a name that is too long
-        return real(self.model).name if os.path.exists(self.model) else self.model
-
-    def extends(self, earlier: "RunConfig") -> bool:
-        """Whether this configuration makes all samples of an earlier configuration, and more."""
-        return False
-
-    def batches(self, count: int) -> list[range]:
-        """The positions of each batch's items: 5 items in batches of 2 → 0–1, 2–3, 4. count: the number of items."""
-        return [range(start, min(start + self.batch_size, count)) for start in range(0, count, self.batch_size)]
-
 
 AnySettings = TypeVar("AnySettings", bound=Settings)
-Config = TypeVar("Config", bound=RunConfig)
+Config = TypeVar("Config", bound=BatchConfig)
+ModelConfig = TypeVar("ModelConfig", bound=RunConfig)
 
 
 @lru_cache
@@ -202,7 +220,7 @@ def check_table(kind: type, table: Mapping[str, Any], where: str) -> dict[str, A
 @lru_cache
 def defaults(kind: type) -> dict[str, Any]:
     """Flat name → the default in the class."""
-    table: dict[str, Any] = {one.name: one.default for one in fields(kind) if one.compare}
+    table: dict[str, Any] = {one.name: one.default for one in fields(kind) if one.name in field_types(kind)}
     return flatten(table | {name: part() for name, part in tables_of(kind).items()}, kind)
 
 
@@ -217,9 +235,9 @@ def build(kind: type[AnySettings], *sources: Mapping[str, Any], given: Collectio
     values: dict[str, Any] = {}
     for source in sources:
         values |= {name: value for name, value in source.items() if name in defaults(kind)}
-    if "classes" in defaults(kind) and "classes" not in values:
-        example = "for example --classes dog,cat (or --classes voc, or a file with one per line)"
-        raise UserError("classes", "name at least one", example)
+    for name, example in kind.needed.items():
+        if name not in values:
+            raise UserError(name, "name at least one", example)
     parts = dict[str, Any]()
     for table, part in tables_of(kind).items():
         try:
@@ -272,6 +290,13 @@ def read_given(
     if people_only or any(typed[name] != values.get(name) for name in kind.deciding if name in typed):
         values = {name: value for name, value in values.items() if name in given}
     return {**values, **typed}, {*given, *typed}
+
+
+def configure(kind: type[AnySettings], typed: Mapping[str, Any], file: Path | None = None) -> AnySettings:
+    """The configuration of what was typed, of a TOML file, which is weaker, and of the class's defaults. (Where a model
+    has a say, `configure_run` makes it.) The arguments are those of `read_given`. Raises UserError."""
+    values, given = read_given(kind, typed, file)
+    return build(kind, values, given=given)
 
 
 def differences(old: Settings, new: Settings) -> list[str]:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from ..attention.plan import CapturePlan
-from ..config.settings import Config
+from ..config.settings import Config, ModelConfig
 from ..dataset import native
 from ..dataset.writing import Encoded, complete_set
 from ..models.describe import ModelInfo, describe_model
@@ -215,7 +215,7 @@ class Job(ABC, Generic[Config, Item]):
 
 
 @dataclass(frozen=True)
-class ModelJob(Job[Config, Item]):
+class ModelJob(Job[ModelConfig, Item]):
     """A job that runs a model of `load_model`."""
 
     info: ModelInfo | None = None

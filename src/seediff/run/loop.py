@@ -16,7 +16,9 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from ..config.settings import RunConfig
 from ..dataset import native
@@ -144,6 +146,45 @@ def _check_made(job: AnyJob, out: Path, records: Records, finish: bool) -> int:
     return made
 
 
+class _Outlook(NamedTuple):
+    """What a run would do."""
+
+    job: AnyModelJob
+    """With the configuration of the output."""
+    made: int
+    """The number of items that are made."""
+    makes: bool
+    """Whether it makes batches."""
+    acts: bool
+    """Whether it makes batches or ends a stopped run; if not, the output is complete."""
+
+    def line(self) -> str:
+        """What is done, without "Would": `make: 9 images in 2 batches`."""
+        start = "already complete; nothing to do"
+        if self.makes:
+            start = "continue" if self.made else "make"
+        elif self.acts:
+            start = f"end with {self.made} finished, of those asked for"
+        return f"{start}: {next(self.job.contents())}"
+
+
+def _look_ahead(job: AnyModelJob, out: Path, finish: bool, engine: Engine | None) -> _Outlook:
+    """What `run` would do. The arguments are those of `dry_run`."""
+    job, records = inspect(job, out)
+    made = _check_made(job, out, records, finish)
+    job.check()
+    makes = None in records.values() and not finish
+    if makes:
+        check_writable(out)
+        (engine or Engine()).check_device(job)
+    return _Outlook(job, made, makes, makes or (finish and made < job.count))
+
+
+def first_line(job: AnyModelJob, out: Path | str, finish: bool = False, engine: Engine | None = None) -> str:
+    """A line that says before a run what it will do. The arguments and errors are those of `dry_run`."""
+    return _look_ahead(job, parse_folder(out), finish, engine).line()
+
+
 def dry_run(
     job: AnyModelJob, out: Path | str, verbose: bool = True, finish: bool = False, engine: Engine | None = None
 ) -> Iterator[str]:
@@ -155,27 +196,17 @@ def dry_run(
     before it loads the model.
     """
     out = parse_folder(out)
-    job, records = inspect(job, out)
-    made = _check_made(job, out, records, finish)
-    job.check()
-    makes = None in records.values() and not finish
-    start = "already complete; nothing to do"
-    if makes:
-        check_writable(out)
-        (engine or Engine()).check_device(job)
-        start = "Would continue" if made else "Would make"
-    elif finish and made < job.count:
-        start = f"Would end with {made} finished, of those asked for"
-    contents = job.contents()
-    yield f"{start}: {next(contents)}"
-    plan = job.plan(job.model_info) if makes else None
-    yield from contents
-    if makes:
+    ahead = _look_ahead(job, out, finish, engine)
+    job = ahead.job
+    yield f"Would {ahead.line()}" if ahead.acts else ahead.line()
+    plan = job.plan(job.model_info) if ahead.makes else None
+    yield from islice(job.contents(), 1, None)  # the first is in the line above
+    if ahead.makes:
         yield from plan_lines(plan, job.resolved(), job.model_info, job.offload, verbose=verbose)
     elif verbose:
         yield from job.config.lines()
     yield from job.doubts
-    yield from filter(None, [disk_note(plan, out, job.count - made)])
+    yield from filter(None, [disk_note(plan, out, job.count - ahead.made)])
     yield f"Output: {out}, {show_bytes(free_bytes(out))} free"
 
 

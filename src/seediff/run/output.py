@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..config.runs import DatasetConfig
-from ..config.settings import Config, RunConfig, differences, load_config
+from ..config.settings import BatchConfig, Config, differences, load_config
 from ..dataset import native
 from ..dataset.native import EXTRAS, IMAGES, INSTANCES, MASKS
 from ..dataset.writing import Encoded
@@ -133,7 +133,7 @@ def lock(out: Path) -> AbstractContextManager[None]:
     return open_folder(out, (*RUN_FOLDERS, BATCHES))
 
 
-def begin(out: Path, config: RunConfig, loaded: Loaded) -> None:
+def begin(out: Path, config: BatchConfig, loaded: Loaded) -> None:
     """Start an output. Removes the files of an earlier run that finished no batch, because they may be of another
     configuration."""
     for name in (*RUN_FOLDERS, BATCHES):
@@ -144,7 +144,7 @@ def begin(out: Path, config: RunConfig, loaded: Loaded) -> None:
     inside(out, BATCHES).mkdir()
 
 
-def go_on(out: Path, config: RunConfig, loaded: Loaded) -> None:
+def go_on(out: Path, config: BatchConfig, loaded: Loaded) -> None:
     """Continue an output, perhaps with more images. Warns if it was begun on another kind of GPU. Raises UserError if
     it was begun with other weights, or by another version of this package."""
     about = read_toml(out / CONFIG)

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+from ..config.class_names import reading_key
 from ..config.runs import MaskPhotosConfig, PredictConfig, SegmentPhotosConfig
 from ..errors import UserError
 from ..files.messages import plural
@@ -25,6 +27,7 @@ from .job import Job, ModelJob
 PhotosConfig = TypeVar("PhotosConfig", MaskPhotosConfig, SegmentPhotosConfig, PredictConfig)
 SeenConfig = TypeVar("SeenConfig", MaskPhotosConfig, SegmentPhotosConfig)
 Read = TypeVar("Read")
+CLASSES_CSV = "classes.csv"
 
 
 @dataclass(frozen=True)
@@ -137,3 +140,66 @@ def read_classes_csv(path: Path, photos: Sequence[Photo]) -> dict[str, tuple[str
     named = find_named(path, read_csv(path, ("file", "classes")), photos)
     lists = {photo.name: row["classes"].replace(";", ",").split(",") for photo, row in named}
     return {name: tuple(dict.fromkeys(part.strip() for part in parts if part.strip())) for name, parts in lists.items()}
+
+
+@dataclass(frozen=True)
+class ListedClasses:
+    """What the table classes.csv says about the photographs of a run."""
+
+    table: Path | None = None
+    """The table; None: all photographs have the same classes."""
+    of: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Photo name → its classes, for the photographs in the table."""
+    unread: Sequence[Path] = ()
+    """Tables in the photographs' folders that do not count, because classes are given."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """All classes of the table, each once."""
+        return tuple(dict.fromkeys(chain.from_iterable(self.of.values())))
+
+    def spelled(self, classes: Iterable[str]) -> dict[str, tuple[str, ...]]:
+        """`of` with its classes spelled as in `classes`, a configuration's."""
+        known = {reading_key(name): name for name in classes}
+        return {photo: tuple(known.get(reading_key(name), name) for name in names) for photo, names in self.of.items()}
+
+    def notes(self, photos: int) -> list[str]:
+        """What to say about the table; [] without one. photos: the number of all photographs."""
+        if self.table is None:
+            return []
+        notes = [f"classes are from {self.table}, which has a line for {len(self.of)} of {photos} photographs"]
+        if len(self.of) < photos:
+            notes.append("the others are searched for all classes")
+        return notes
+
+
+def list_classes(paths: Sequence[Path], photos: Sequence[Photo], given: Sequence[str]) -> ListedClasses:
+    """The classes that a table gives to photographs. paths: the photographs and their folders. given: the classes that
+    somebody gave, or the path of a table. Raises UserError."""
+    table = _find_table(paths, given)
+    tables = filter(Path.is_file, (path / CLASSES_CSV for path in paths))
+    unread = [other for other in tables if table is None or not other.samefile(table)]
+    if table is None:
+        return ListedClasses(unread=unread)
+    listed = ListedClasses(table, read_classes_csv(table, photos), unread)
+    if not listed.classes:
+        raise UserError(table, "lists no class for any photograph", "write names into its column 'classes'")
+    return listed
+
+
+def _find_table(paths: Sequence[Path], classes: Sequence[str]) -> Path | None:
+    """The table with the classes of each photograph: the one that --classes names, or without --classes a classes.csv
+    in one of the folders; None without a table. paths: the photographs and their folders. classes: what was typed.
+    Raises UserError for a table together with names, and for several tables."""
+    for name in classes:
+        if name.lower().endswith(".csv"):
+            if len(classes) > 1:
+                problem = f"{name} is a table, which cannot be combined with class names"
+                raise UserError("classes", problem, "give one of the two")
+            return Path(name)
+    if classes:
+        return None
+    tables = [path / CLASSES_CSV for path in paths if (path / CLASSES_CSV).is_file()]
+    if len(tables) > 1:
+        raise UserError(f"{tables[0]} and {tables[1]}: only one table of classes can be used: name it with --classes")
+    return tables[0] if tables else None

@@ -14,7 +14,7 @@ import torch
 from ..attention.windows import view_photo
 from ..config.resolve import recommend
 from ..config.runs import MaskPhotosConfig, SegmentPhotosConfig
-from ..config.settings import Config
+from ..config.settings import ModelConfig
 from ..dataset import native
 from ..errors import Notice, UserError
 from ..files.image_files import ImageInput, as_pixels
@@ -76,7 +76,9 @@ def segment(image: ImageInput, *, model: str | Path | Model = "", **options: Any
     return segments
 
 
-def _configure(kind: type[Config], model: str | Path | Model, options: Mapping[str, Any]) -> tuple[Config, ModelInfo]:
+def _configure(
+    kind: type[ModelConfig], model: str | Path | Model, options: Mapping[str, Any]
+) -> tuple[ModelConfig, ModelInfo]:
     """(config, info): the configuration with a script's options, and the model's facts.
 
     kind: the configuration's class. model, options: as in `mask`. Raises UserError for an option that cannot be used.

@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from ..config.class_names import lone_sides
+from ..config.sides import lone_sides
 from ..config.train import TrainConfig, find_begun, make_config, with_device
 from ..files.messages import plural, show_bytes
 from ..files.outputs import check_writable, free_bytes
