@@ -7,8 +7,7 @@ from pathlib import Path
 
 import torch
 
-from seediff.files.outputs import write_tensors
-from seediff.files.tensors import read_header
+from seediff.files.tensors import read_header, write_tensors
 
 Optimizers = Mapping[str, torch.optim.Optimizer]
 

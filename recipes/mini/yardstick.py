@@ -18,8 +18,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from seediff.devices import mixed_precision
-from seediff.files.outputs import write_tensors
-from seediff.files.tensors import read_header
+from seediff.files.tensors import read_header, write_tensors
 from seediff.mini.scenes import CLASS_IDS, CLASSES, Scene
 
 from .sets import FOLDER, load_set

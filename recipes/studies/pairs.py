@@ -19,7 +19,8 @@ from seediff.dataset.dataset import Dataset
 from seediff.errors import UserError
 from seediff.files.image_files import read_photo
 from seediff.files.label_maps import IGNORE
-from seediff.files.photo_files import find_photos, match_names
+from seediff.files.names import match_names
+from seediff.files.photo_files import find_photos
 from seediff.mini.scenes import CLASS_IDS
 
 SceneSet = Annotated[Literal["truth", "shift"], Parameter(name="--set")]

@@ -31,11 +31,11 @@ from seediff.dataset.sample import Sample
 from seediff.dataset.writing import Encoded
 from seediff.errors import UserError
 from seediff.files.outputs import CONFIG, write_atomic
-from seediff.files.reading import inside
 from seediff.models.describe import ModelInfo, check_known_classes
 from seediff.models.registry import LoadOptions, Model, check_options
 from seediff.prompts.specs import class_groups, sample_seed
-from seediff.rows.row import Row, each_row
+from seediff.report.set_summary import SetFacts
+from seediff.rows.row import Row, each_row, file_of
 from seediff.run.job import Made, ModelJob, Ready
 from seediff.run.loop import run
 
@@ -115,7 +115,7 @@ def labelled(folder: Path, labelling: str, count: int | None = None) -> tuple[tu
     items = []
     for number, row in enumerate(itertools.islice(each_row(folder / DRAWN), count), 1):
         where = f"{folder / DRAWN}, row {number}"
-        image = inside(folder, row.file_name, where, "file_name")
+        image = file_of(folder, row.file_name, where, "file_name")
         index = row.index
         if index is None:
             raise UserError(where, "has no 'index', which is the number of its masks")
@@ -224,6 +224,6 @@ class SetJob(ModelJob[SetConfig, "SampleSpec"]):
         )
         return Encoded(row.sample, row, files)
 
-    def complete(self, rows: Sequence[Row], about: Mapping[str, Any], out: Path) -> None:
+    def complete(self, rows: Sequence[Row], facts: SetFacts, out: Path) -> None:
         write_atomic(out / native.CLASSES, native.classes_text(self.config.classes))
         write_atomic(out / DRAWN, native.jsonl(rows))

@@ -25,11 +25,10 @@ from seediff import __version__
 from seediff.config.fields import Count
 from seediff.config.settings import check_table
 from seediff.config.train import TrainConfig, make_config, with_device
-from seediff.dataset import native
 from seediff.dataset.sample import Sample
 from seediff.errors import UserError
 from seediff.evaluate.evaluation import evaluate
-from seediff.files.outputs import write_atomic
+from seediff.files.outputs import CARD, write_atomic
 from seediff.files.reading import fit, read_json
 from seediff.models.locate import resolve_name
 
@@ -241,7 +240,7 @@ def train_one(training: Training, row: Row, table: Table, places: Places, label:
     from seediff.train.stages import Stage
 
     folder = places.folder("segmenters", training_digest(training, row, table, places))
-    if (folder / native.CARD).is_file():
+    if (folder / CARD).is_file():
         return folder
     classes = tuple(row_classes(row, table, places))
     samples = samples_of(training, classes, table, places, label)

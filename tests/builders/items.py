@@ -8,7 +8,7 @@ from seediff.dataset.encoding import encode_image
 from seediff.dataset.reviews import read_actions
 from seediff.dataset.sample import Sample
 from seediff.dataset.writing import save_native
-from seediff.rows.row import LISTED
+from seediff.rows.row import SCORES
 
 
 def noise_pixels(*size, seed=0):
@@ -46,10 +46,10 @@ def judged(name, **more):
 
 def judgements(sample):
     """The keys of a sample's row that describe the mask that a method made, and its flags."""
-    return {*LISTED} & {*sample.metadata}, sample.metadata["flags"] != []
+    return {*SCORES} & {*sample.metadata}, sample.metadata["flags"] != []
 
 
-STAY, GO = ({*LISTED}, True), (set(), False)
+STAY, GO = ({*SCORES}, True), (set(), False)
 """What `judgements` finds of a mask that a method made, and of one that took its place."""
 
 

@@ -5,11 +5,11 @@ import pytest
 from items import pets, rows_of, write_rows
 
 from seediff import Dataset
-from seediff.dataset import native
 from seediff.dataset.native import open_native
 from seediff.dataset.writing import save_native
+from seediff.files.outputs import CARD
 from seediff.report.card import dataset_card
-from seediff.report.set_summary import summarize
+from seediff.report.set_summary import SetFacts, summarize
 from seediff.rows.row import as_row
 
 datasets = pytest.importorskip("datasets", reason="datasets is not installed")
@@ -75,7 +75,7 @@ def test_what_only_the_last_of_3000_rows_has(tmp_path):
     rows = [{**row, "prompt": "a cat, " * 600} for row in (*[first] * 2999, last)]
     write_rows(folder, rows)
     typed = [*map(as_row, rows)]
-    (folder / native.CARD).write_text(dataset_card({}, typed, summarize(typed, CLASSES)))
+    (folder / CARD).write_text(dataset_card(SetFacts({}), typed, summarize(typed, CLASSES)))
     table = load(str(folder), cache=tmp_path / "cache")
     assert (len(table), table[0]["mask"].size, table[-1]["mask"].size) == (3000, SHAPE[::-1], SHAPE[::-1])
     assert (table[-1]["flags"], table[-1]["area"]["dog"]) == (["tiny:dog"], 1.0)

@@ -10,7 +10,7 @@ from seediff.dataset.check import check_dataset
 from seediff.dataset.encoding import encode_soft
 from seediff.dataset.native import open_native
 from seediff.dataset.writing import save_native
-from seediff.files.photo_files import sample_name
+from seediff.files.names import sample_name
 
 
 def attention(text):

@@ -21,7 +21,7 @@ from seediff.dataset.native import open_native
 from seediff.dataset.reviews import REVIEWS
 from seediff.errors import Notice
 from seediff.evaluate.evaluation import evaluate
-from seediff.files.photo_files import sample_name
+from seediff.files.names import sample_name
 from seediff.look.store import Edit, Store
 from seediff.train.stages import open_training
 

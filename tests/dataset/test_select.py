@@ -111,4 +111,4 @@ def test_counts_of_a_small_set():
     )
     assert dog.areas[AREA_BINS.index(0.1)] == cat.areas[-1] == 1
     assert (bus.images, bus.mean_area, bus.mean_pieces, sum(bus.areas)) == (0, None, None, 0)
-    assert found.as_json()["area_bins"][-1] == 1
+    assert found.to_json()["area_bins"][-1] == 1

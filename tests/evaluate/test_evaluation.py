@@ -17,7 +17,8 @@ from seediff.dataset.dataset import Dataset
 from seediff.dataset.formats.format_table import READ
 from seediff.dataset.formats.public_sets import CAMVID_CLASSES
 from seediff.dataset.sample import Sample
-from seediff.evaluate.evaluation import evaluate, notes, score_tables
+from seediff.evaluate.evaluation import evaluate, score_tables
+from seediff.evaluate.notes import notes
 from seediff.evaluate.page import charts
 from seediff.files.image_files import compress_image
 from seediff.metrics.scores import MEASURES

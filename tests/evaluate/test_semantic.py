@@ -42,7 +42,7 @@ def test_intervals_are_of_the_seed():
     scores, again, other = (evaluate_pairs(pairs, one, seed=seed, draws=100, boundary=False) for seed in (3, 3, 4))
     low, high = scores.miou.ci95
     assert low < scores.miou.value < high
-    assert (again.table(), "boundary mIoU" in again.whole) == (scores.table(), False)
+    assert (again.to_json(), "boundary mIoU" in again.whole) == (scores.to_json(), False)
     assert other.miou.ci95 != scores.miou.ci95
 
 
@@ -59,18 +59,18 @@ def test_boundary_iou_has_intervals():
     counts = np.stack([bands[:, 0], bands.sum(1)], 1).astype(float)
     shared, joined = np.einsum("di,ixc->xdc", np.concatenate([*draw_counts(8, seed=5, draws=200)]), counts)
     drawn = shared / joined
-    table = scores.table()
+    table = scores.to_json()
     assert table["per_class"]["cat"]["boundary_iou"] == pytest.approx(np.divide(*counts.sum(0)[:, 2]))
     assert table["per_class"]["cat"]["boundary_iou_ci95"] == pytest.approx(np.quantile(drawn[:, 2], (0.025, 0.975)))
     assert table["boundary_miou"] == scores.whole["boundary mIoU"].value
     assert table["boundary_miou_ci95"] == pytest.approx(np.quantile(drawn.mean(1), (0.025, 0.975)))
-    assert (table["boundary_miou_images"], scores.scores[-1].measure) == (8, "boundary mIoU")
+    assert (table["boundary_miou_images"], scores.scores[-1].quantity) == (8, "boundary mIoU")
 
 
 def test_json_has_no_nan_and_the_key_miou():
     one = own(("background", "cat", "dog"))
     truth = np.array([[0, 1]], np.uint8)
-    table = evaluate_pairs([("a", truth, truth)], one, draws=10).table()
+    table = evaluate_pairs([("a", truth, truth)], one, draws=10).to_json()
     assert table["miou"] == 1.0
     nothing = {"iou": None, "iou_ci95": [None, None], "iou_images": 0}
     boundary = {f"boundary_{key}": value for key, value in nothing.items()}

@@ -15,10 +15,10 @@ from items import write_pets
 from refusals import refused, user_error
 
 from seediff.config.runs import GenerateConfig
-from seediff.dataset import native
 from seediff.dataset.encoding import encode_soft
-from seediff.files.outputs import CONFIG, fresh_name, stage_output
+from seediff.files.outputs import CARD, CONFIG, fresh_name, stage_output
 from seediff.files.reading import inside
+from seediff.rows.row import file_of
 from seediff.run.generate_job import generate
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="links need rights there")
@@ -78,7 +78,7 @@ def test_a_run_writes_through_no_link(begun, victim):
         (out / place).unlink()
         if kept:
             kept.rename(out / place)
-    (out / native.CARD).symlink_to(victim / "key")  # replaced, like any file of this name
+    (out / CARD).symlink_to(victim / "key")  # replaced, like any file of this name
     os.mkfifo(out / "classes.txt")
     run(out)
     assert contents(out) == whole
@@ -129,7 +129,7 @@ def test_names_that_lead_out_or_nowhere(tmp_path):
     ):
         for name in names:
             with user_error(f"^row 1: 'mask' {said}"):
-                inside(tmp_path, name, "row 1", "mask")
+                file_of(tmp_path, name, "row 1", "mask")
     with user_error(r"/up/a: leads out of .*`cp -rL "):
         inside(tmp_path, tmp_path / "up/a")
     assert inside(tmp_path, "deep/../new") == tmp_path / "deep/../new"

@@ -5,7 +5,8 @@ import pytest
 import torch
 from refusals import user_error
 
-from seediff.files.outputs import check_apart, check_writable, write_tensors
+from seediff.files.outputs import check_apart, check_writable
+from seediff.files.tensors import write_tensors
 
 
 @pytest.mark.parametrize(

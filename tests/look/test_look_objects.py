@@ -9,7 +9,7 @@ from seediff.dataset import native
 from seediff.dataset.check import check_dataset
 from seediff.dataset.encoding import encode_grey, encode_mask
 from seediff.dataset.native import open_native
-from seediff.files.photo_files import sample_name
+from seediff.files.names import sample_name
 
 run = runner(filter_)
 

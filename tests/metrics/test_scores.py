@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from seediff.evaluate.figures import Scores, score_all, without_interval
 from seediff.evaluate.protocols import own
+from seediff.evaluate.score_list import Scores, score_all, without_interval
 from seediff.metrics.scores import accuracy, class_iou, mean_figure, mean_iou, often_shown, resample
 
 

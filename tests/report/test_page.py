@@ -12,16 +12,12 @@ from seediff.config.methods import METHOD_FACTS, MaskConfig
 from seediff.masks.make_masks import soft_mask
 from seediff.masks.steps import MaskStep
 from seediff.report.page import write_page
-from seediff.report.set_summary import summarize
+from seediff.report.set_summary import SetFacts, summarize
 from seediff.rows.row import as_row
 
-ABOUT = {
-    "model": "mini",
-    "method": "seediff",
-    "seed": 0,
-    "prompts": ["a photo of a {class}"],
-    "rejected": {"dog": {"degenerate": 2}},
-}
+FACTS = SetFacts(
+    {"model": "mini", "method": "seediff", "seed": 0}, ["a photo of a {class}"], {"dog": {"degenerate": 2}}
+)
 
 
 class Page(HTMLParser):
@@ -46,9 +42,9 @@ class Page(HTMLParser):
         return [attrs for name, attrs in self.tags if name == tag]
 
 
-def page_of(out, rows, classes=CLASSES, about=ABOUT):
+def page_of(out, rows, classes=CLASSES, facts=FACTS):
     typed = [*map(as_row, rows)]
-    path = write_page(out, about, typed, summarize(typed, classes, about.get("rejected")))
+    path = write_page(out, facts, typed, summarize(typed, classes, facts.rejected))
     assert path == out / "preview.html"
     assert not list(out.glob("*.part"))
     return path.read_text(encoding="utf-8")
@@ -83,9 +79,8 @@ def test_hostile_text_stays_text(tmp_path):
     evil = '"><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7*7 }}'
     rows = write_dataset(tmp_path, 2, classes=(evil, "dog"))
     rows[0] |= {"prompt": evil, "flags": [f"{evil}:dog"], "source": evil}
-    about = {"model": evil, "method": evil, evil: evil, "prompts": [evil]}
-    about["rejected"] = {evil: {evil: 1}}
-    html = page_of(tmp_path, rows, classes=(evil, "dog"), about=about)
+    facts = SetFacts({"model": evil, "method": evil, evil: evil}, [evil], {evil: {evil: 1}})
+    html = page_of(tmp_path, rows, classes=(evil, "dog"), facts=facts)
     page = Page(html)
     assert not page.all("script")
     assert not any(name.startswith("on") for _, attrs in page.tags for name in attrs)

@@ -19,9 +19,8 @@ from seediff.attention import draw as drawing
 from seediff.cli.main import main
 from seediff.config.methods import SegmentConfig
 from seediff.config.runs import GenerateConfig, MaskPhotosConfig, SegmentPhotosConfig
-from seediff.dataset import native
 from seediff.errors import Notice, UserError
-from seediff.files.outputs import write_atomic
+from seediff.files.outputs import CARD, PREVIEW, write_atomic
 from seediff.files.photo_files import find_photos
 from seediff.files.reading import read_toml
 from seediff.run import generate_job as run_module
@@ -77,8 +76,8 @@ def test_the_same_bytes_elsewhere(name, inputs, mini_folder, tmp_path):
     make(out=tmp_path / "there", engine=Elsewhere())
     before = contents(out)
     assert contents(tmp_path / "there") == before
-    (out / native.PREVIEW).unlink()
-    (out / native.CARD).write_bytes(b"")
+    (out / PREVIEW).unlink()
+    (out / CARD).write_bytes(b"")
     assert make(out=out).done == 0
     assert contents(out) == before  # pages are written again
 

@@ -15,7 +15,8 @@ import seediff
 from seediff.cli.main import main
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.writing import save_native
-from seediff.evaluate.evaluation import evaluate, notes
+from seediff.evaluate.evaluation import evaluate
+from seediff.evaluate.notes import notes
 from seediff.train.predict import likeliest, load_segmenter
 from seediff.train.record import CHECKPOINT
 from seediff.train.run import train

@@ -19,8 +19,8 @@ import torch
 from msgspec import Meta
 
 from ..errors import UserError, shorten
-from ..files.outputs import encode_tensors, write_atomic
-from ..files.tensors import read_header
+from ..files.outputs import write_atomic
+from ..files.tensors import encode_tensors, read_header
 
 Grid = tuple[int, int]
 """(height, width) of a map, in positions. Positions are counted row by row."""

@@ -12,9 +12,9 @@ from cyclopts import App, Parameter
 
 from ..config.class_names import parse_classes
 from ..config.fields import WORD, WholeNumber, read_names
-from ..evaluate.tables import ScoreTable, TableFormat, write_json
+from ..evaluate.tables import ScoreTable, TableFormat
 from ..files.messages import make_console
-from ..files.outputs import check_free, check_writable
+from ..files.outputs import check_free, check_writable, write_json
 from .advice import MOST_LINES, print_lines
 from .commands import EVERY_OPTION, HELP_ALL
 from .options import HERE, AnySeed, Json, Whole, shown
@@ -112,7 +112,8 @@ def semantic(
 
     - `seediff evaluate ours --against theirs --data VOCdevkit/VOC2012 --protocol voc --format latex`
     """
-    from ..evaluate.evaluation import evaluate, notes, score_tables
+    from ..evaluate.evaluation import evaluate, score_tables
+    from ..evaluate.notes import notes
     from ..evaluate.page import write_report
 
     check_writable(out)

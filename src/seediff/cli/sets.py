@@ -16,7 +16,7 @@ from ..config.settings import configure
 from ..config.sides import side_notes
 from ..errors import UserError
 from ..files.messages import make_console, plural
-from ..files.outputs import check_apart, check_writable, stage_output
+from ..files.outputs import check_apart, check_writable, stage_output, write_json
 from ..files.reading import real
 from .advice import LOOK, command_line, export_line, next_steps, say_notes, say_reading, train_line
 from .options import HERE, ConfigFile, Data, Json, Link, NewOut, Quiet, Workers, option
@@ -45,7 +45,6 @@ def check(
     - `seediff check pets --json check.json`
     """
     from ..dataset.check import check_dataset
-    from ..evaluate.tables import write_json
     from .summary import findings_table
 
     check_writable(json, is_file=True)
@@ -58,7 +57,7 @@ def check(
             say_reading(checked.reading)
             say_notes(checked.doubts)
     if json is not None:
-        write_json(checked.as_json(), json)
+        write_json(checked.to_json(), json)
     if checked.errors:
         raise UserError(f"{data}: {describe_errors(checked)}")
     if not quiet:
@@ -76,14 +75,13 @@ def stats(
     For example: `seediff stats pets --json stats.json`
     """
     from ..dataset.dataset import Dataset
-    from ..evaluate.tables import write_json
 
     check_writable(json, is_file=True)
     counted = Dataset.open(data, "native").stats(follow_progress(quiet))
     if not quiet:
         show_stats(counted)
     if json is not None:
-        write_json(counted.as_json(), json)
+        write_json(counted.to_json(), json)
 
 
 def filter_(

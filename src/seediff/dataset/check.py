@@ -69,13 +69,13 @@ class Checked:
         """The number of findings that are errors."""
         return sum(finding.level == "error" for finding in self.findings)
 
-    def as_json(self) -> Json:
+    def to_json(self) -> Json:
         """The result in values that `json.dumps` can write."""
         return {
             "errors": self.errors,
             "warnings": len(self.findings) - self.errors,
             "findings": [asdict(finding) for finding in self.findings],
-            "stats": self.stats and self.stats.as_json(),
+            "stats": self.stats and self.stats.to_json(),
         }
 
 

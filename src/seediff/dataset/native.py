@@ -42,10 +42,10 @@ from ..config.class_names import BACKGROUND, read_class_list
 from ..errors import UserError
 from ..files.label_maps import IGNORE
 from ..files.messages import first_of, show_json
-from ..files.outputs import BATCHES, CONFIG, IMAGES
-from ..files.photo_files import looks_like_image
+from ..files.names import looks_like_image
+from ..files.outputs import BATCHES, CONFIG, IMAGES, INSTANCES
 from ..files.reading import Json, check_unpacked, inside, read_json_lines
-from ..rows.row import Row, as_row, each_row
+from ..rows.row import Row, as_row, each_row, file_of
 from ..rows.values import SPLITS, ids_by_name
 from .class_lists import ClassList, check_class_list
 from .encoding import ReadObjects, read_label_map, read_objects
@@ -53,12 +53,10 @@ from .reading import Reading
 from .reviews import Action, read_actions, reviewed_row
 from .sample import ATTENTION, CONFIGS, EXTRAS, SOFT, Extras, Sample, check_name, id_table, repainted
 
-CARD = "README.md"
 CLASSES = "classes.txt"
 METADATA = "metadata.jsonl"
 REJECTED = "rejected.jsonl"
-PREVIEW = "preview.html"
-MASKS, INSTANCES = "masks", "instances"
+MASKS = "masks"
 ABSENT = "no such file; a finished SeeDiff dataset has one"
 _MADE = re.compile(rf"{CONFIGS}/[0-9a-f]{{16}}\.toml|{re.escape(CONFIG)}")
 
@@ -194,7 +192,7 @@ class RowReader:
         """The sample of a row. Its files may be missing. as_made: the row in metadata.jsonl, before people's decisions.
         where: the row's name in errors. Raises UserError, also if another row has the name, and if the row's classes
         are not those of classes.txt."""
-        image = inside(self.folder, as_made.file_name, where, "file_name")
+        image = file_of(self.folder, as_made.file_name, where, "file_name")
         name = as_made.sample
         classes = as_made.named
         check_name(name, self.names, where)
@@ -206,7 +204,7 @@ class RowReader:
             written = f"says that {show_json(classes)} have the ids {show_json(as_made.class_ids)}"
             problem = f"{written}, but in {CLASSES} they have {show_json(here)}"
             raise UserError(where, problem, f"restore {CLASSES} from a copy")
-        mask = inside(self.folder, as_made.mask_file_name, where, "mask_file_name")
+        mask = file_of(self.folder, as_made.mask_file_name, where, "mask_file_name")
         extras = self._extras(name, as_made)
         objects = self._objects(name, as_made, where)
         made = as_made.replace(instances=None, instance_scores=None)  # they are in the sample's `instances`
@@ -217,7 +215,7 @@ class RowReader:
         row = reviewed_row(made, action, self.classes)
         if not action.mask:
             return sample.replace(row=row)
-        corrected = inside(self.folder, action.mask, where, "mask_file_name")
+        corrected = file_of(self.folder, action.mask, where, "mask_file_name")
         return repainted(sample, partial(read_label_map, corrected, action.hash), row)
 
     def _extras(self, name: str, row: Row) -> Extras:

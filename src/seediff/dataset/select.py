@@ -15,7 +15,7 @@ import numpy as np
 from ..config.sets import Criteria
 from ..errors import UserError
 from ..files.label_maps import IGNORE
-from ..rows.row import CONFIDENCE, KEYS, LISTED, Review
+from ..rows.row import CONFIDENCE, KEYS, SCORES, Review
 from ..rows.values import check_flags, flag_kind, shown_classes
 from ..workers import Follow
 from .sample import Sample, repainted
@@ -74,7 +74,7 @@ class Stats:
     """`height×width` → number of images."""
     classes: tuple[ClassStats, ...]
 
-    def as_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """The statistics as values for `json.dumps`."""
         return {**asdict(self), "area_bins": list(AREA_BINS)}
 
@@ -159,7 +159,7 @@ def _unmet(sample: Sample, classes: Sequence[str], criteria: Criteria, where: st
             return "area"
         if criteria.max_components and measured.pieces.max() > criteria.max_components:
             return "components"
-    for key in LISTED:
+    for key in SCORES:
         criterion = f"min_{key}"
         bound = getattr(criteria, criterion)
         if bound is None:
@@ -187,7 +187,7 @@ def _scores(sample: Sample, key: str, criterion: str, where: str) -> Mapping[str
     """Class → the score of its mask in a sample, such as the confidence. If a person corrected the mask, all are the
     best. If the viewer made the mask anew, there are none.
 
-    key: one of LISTED. criterion, where: names of the criterion and the set in errors. Raises UserError if the
+    key: one of SCORES. criterion, where: names of the criterion and the set in errors. Raises UserError if the
     row lacks the key.
     """
     row = sample.row

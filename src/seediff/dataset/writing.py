@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -18,6 +18,7 @@ import numpy as np
 from ..files.image_files import stored_bytes
 from ..files.outputs import put, stage_output, write_atomic
 from ..report.page import write_reports
+from ..report.set_summary import SetFacts
 from ..rows.row import Row
 from ..rows.values import shown_classes
 from ..workers import Follow, in_order
@@ -98,10 +99,10 @@ def save_native(
     complete. `encode_sample` says what is written of a sample.
 
     samples: a Sequence is read by all processes, each its own part. Any other Iterable is read by this process, and its
-    samples must be picklable. about: facts for the card and the page. files: name → bytes of more files, written after
-    the samples. link: make hard links to pictures and extras instead of copies. workers: number of processes. follow:
-    wraps the samples, to show progress. tally: counts the label maps. reading: returns how an imported set was
-    understood, after the last sample. Raises UserError naming a sample that cannot be used.
+    samples must be picklable. about: facts for the card and the page, as `SetFacts.entries`. files: name → bytes of
+    more files, written after the samples. link: make hard links to pictures and extras instead of copies. workers:
+    number of processes. follow: wraps the samples, to show progress. tally: counts the label maps. reading: returns how
+    an imported set was understood, after the last sample. Raises UserError naming a sample that cannot be used.
     """
     check_class_list(classes)
     rows = list[Row]()
@@ -112,6 +113,7 @@ def save_native(
     if isinstance(samples, Sequence):
         read = samples.__getitem__
         items = range(len(samples))
+    facts = SetFacts(about)
     with stage_output(out) as folder:
         with in_order(partial(_encode_item, read=read, classes=tuple(classes)), workers, chunk=CHUNK) as encode_all:
             for one in encode_all(follow(items)):
@@ -126,8 +128,8 @@ def save_native(
             put(folder / name, data)
         if reading:
             put(folder / READING, (json.dumps(asdict(reading()), indent=1, ensure_ascii=False) + "\n").encode())
-            about = {**about, "reading": {"lines": reading().lines()}}
-        complete_set(folder, classes, rows, about)
+            facts = replace(facts, reading=reading().lines())
+        complete_set(folder, classes, rows, facts)
     return rows
 
 
@@ -140,13 +142,13 @@ def complete_set(
     folder: Path,
     classes: Sequence[str],
     rows: Sequence[Row],
-    about: Mapping[str, Any],
+    facts: SetFacts,
 ) -> None:
     """Writes the files about a whole dataset: classes.txt, metadata.jsonl, the card and, last, the page, by which a run
-    sees that its output is finished. about: as for `write_reports`."""
+    sees that its output is finished."""
     path = folder / CLASSES
     text = classes_text(classes)
     if not path.is_file() or not path.read_bytes().startswith(text):  # people add classes in `look`
         write_atomic(path, text)
     write_atomic(folder / METADATA, jsonl(rows))
-    write_reports(folder, about, rows, classes)
+    write_reports(folder, facts, rows, classes)

@@ -4,8 +4,9 @@ evaluation.py   `seediff evaluate`; segments.py: `seediff evaluate segments`
 predictors.py   opens what is compared with the labels, which `Dataset.open` opens
 protocols.py    the classes of each published comparison
 semantic.py     counts the pixels of pairs of label maps
-figures.py      the scores as one list, from which tables, JSON files and charts are made
+score_list.py   the scores as one list, from which tables, JSON files and charts are made
 tables.py       writes tables for the terminal, LaTeX, CSV and Markdown
+notes.py        says what readers should know about the scores
 page.py         the page of the worst images, and the other files of an evaluation
 
 A new measure is a row of MEASURES in metrics/scores.py.

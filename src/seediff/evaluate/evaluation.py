@@ -1,5 +1,5 @@
 """`seediff evaluate`: compares predictions with a labelled data set. `evaluate` computes an `Evaluation`; the other
-functions show it: `score_tables` as tables, `notes` as sentences, and `page.write_report` as files."""
+functions show it: `score_tables` as tables, `notes.notes` as sentences, and `page.write_report` as files."""
 
 from __future__ import annotations
 
@@ -14,18 +14,13 @@ import numpy as np
 
 from ..config.class_names import BACKGROUND
 from ..dataset.dataset import Dataset
-from ..files.label_maps import IGNORE
-from ..files.messages import first_of, plural, sentence
-from ..files.reading import real
-from ..metrics.confusion import count_classes
-from ..metrics.scores import Figure, class_iou
 from ..version import __version__
 from ..workers import Progress
-from .figures import cells, check_bootstrap, compare, without_interval
 from .predictors import Predictor, open_predictor
 from .protocols import protocol_for, read_class_map
+from .score_list import as_json, cells, check_bootstrap, compare
 from .semantic import SemanticScores, evaluate_pairs
-from .tables import BEHIND, Points, ScoreTable, Value, as_json, show_cell
+from .tables import BEHIND, Points, ScoreTable, Value
 
 
 @dataclass(frozen=True)
@@ -64,8 +59,8 @@ class Evaluation:
         return [name for i, name in classes.items() if i and table[i] in own]
 
     def to_json(self) -> dict[str, Any]:
-        """`SemanticScores.table`, and what was compared. With other predictions, also their scores under `against`, and
-        the differences of all scores under `difference`; with several, both are lists with one entry for each."""
+        """`SemanticScores.to_json`, and what was compared. With other predictions, also their scores under `against`,
+        and the differences of all scores under `difference`; with several, both are lists with one entry for each."""
         about: dict[str, Any] = {
             "predictions": self.predictor.about,
             "data": self.data.about,
@@ -82,19 +77,19 @@ class Evaluation:
             about |= {name: only for name, (only,) in compared.items()}
         elif self.against:
             about |= compared
-        return as_json({**self.scores.table(), **about})
+        return as_json({**self.scores.to_json(), **about})
 
     def _differences(self, other: Evaluation) -> list[dict[str, Any]]:
         return [
             {
                 "name": score.difference.name,
                 "of": score.kind,
-                "score": score.measure,
+                "score": score.quantity,
                 "difference": score.difference.value,
                 "ci95": score.difference.ci95,
                 "images": score.difference.pictures,
             }
-            for score in compare(self.scores, other.scores)
+            for score in compare(self.scores.scores, other.scores.scores)
         ]
 
 
@@ -180,14 +175,11 @@ def score_tables(evaluation: Evaluation) -> list[ScoreTable]:
 def _compared(evaluation: Evaluation, other: Evaluation) -> list[ScoreTable]:
     scores = evaluation.scores
     names = evaluation.predictor.name, other.predictor.name
-    found = compare(scores, other.scores)
     tables: list[ScoreTable] = []
-    for number, measure in enumerate(scores.measures):
+    for measure in scores.measures:
         rows: list[Sequence[Value]] = []
         sums: list[Sequence[Value]] = []
-        for score in found:
-            if score.table != number:
-                continue
+        for score in compare(scores.of(measure), other.scores.of(measure)):
             one, two = score.one.value, score.other.value
             low, high = score.difference.ci95
             change = Points(score.difference.value), (Points(low), Points(high))
@@ -200,80 +192,3 @@ def _compared(evaluation: Evaluation, other: Evaluation) -> list[ScoreTable]:
         columns = (*(f"{name}, {measure.name}" for name in names), "difference", *BEHIND)
         tables.append(ScoreTable(scores.title, columns, rows, sums))
     return tables
-
-
-def notes(evaluation: Evaluation) -> list[str]:
-    """Sentences about the scores, for readers."""
-    scores = evaluation.scores
-    lines = [f"Labels: {evaluation.data.about}."]
-    lines += map(sentence, evaluation.data.doubts)
-    others = evaluation.as_background(evaluation.data.names, evaluation.truth_table)
-    if others:
-        lines.append(f"Classes of the data that count as background: {first_of(others, in_all=True)}.")
-    about, *further = _predictor_notes(evaluation)
-    lines += [*without_interval(scores), f"Predictions: {about}", *further]
-    for other in evaluation.against:
-        against = "Against"
-        if len(evaluation.against) > 1:
-            against = f"Against {other.predictor.name}"
-        more = _predictor_notes(other)
-        if real(other.predictor.name) == real(evaluation.predictor.name):
-            more.append("The same predictions are compared with themselves: all differences are 0.")
-        said: list[list[str]] = [[]]
-        for measure in scores.measures:
-            one, two = scores.whole[measure.mean], other.scores.whole[measure.mean]
-            alone = sorted(one.classes.keys() ^ two.classes.keys())
-            if alone not in said:
-                more.append(
-                    f"Means and their differences are without {', '.join(alone)}, for which only one of the two has "
-                    f"{measure.name}. By the protocol, {measure.mean} is {_percent(one)} and {_percent(two)}."
-                )
-            said.append(alone)
-        lines += [f"{against}: {line}" for line in more]
-    return lines
-
-
-def _percent(figure: Figure) -> str:
-    return show_cell(figure.value, "%") or "nothing"
-
-
-def _predictor_notes(evaluation: Evaluation) -> list[str]:
-    """Sentences about predictions; the first says what they are."""
-    lines = [f"{evaluation.predictor.about}."]
-    if evaluation.data.path and real(evaluation.data.path) == real(evaluation.predictor.name):
-        lines.append("Predictions and labels come from the same folder.")
-    if evaluation.trained_on:
-        images = plural(len(evaluation.scores.images), "image")
-        lines.append(f"Trained on {evaluation.trained_on} of the {images}, so these scores are too high.")
-    if evaluation.absent:
-        absent = first_of(evaluation.absent, in_all=True)
-        lines.append(f"Classes of the protocol that the data does not have: {absent}.")
-    if evaluation.never:
-        never = first_of(evaluation.never, in_all=True)
-        lines.append(f"Classes that are never predicted, because there is no such class: {never}.")
-    others = evaluation.as_background(evaluation.predictor.classes, evaluation.predicted_table)
-    if others:
-        lines.append(f"Classes of the predictions that count as background: {first_of(others, in_all=True)}.")
-    named = {i: name for i, name in evaluation.predictor.classes.items() if evaluation.predicted_table[i] == IGNORE}
-    if named:
-        wrong = first_of(named.values(), in_all=True)
-        lines.append(f"Predicted classes that the protocol does not have or ignores are wrong: {wrong}.")
-    confusion = evaluation.scores.confusion
-    classes = evaluation.scores.protocol.classes
-    objects = [number for number, name in enumerate(classes) if name != BACKGROUND]
-    if not confusion[:, objects].any():
-        lines.append("No pixel is predicted to be of a class.")
-    if one_lower(confusion, objects):
-        lines.append(
-            "The ids of the predictions seem to be one too low: every class would score higher if each were one higher."
-        )
-    return lines
-
-
-def one_lower(confusion: np.ndarray, objects: Sequence[int]) -> bool:
-    """Whether the predictions' ids seem to be one too low, for example 0 for the class 1. Each of at least two classes
-    in the truth must have a higher IoU if every id is raised by one, and their mean must then be above ½. confusion:
-    the sum of `confusion` tables (C, C + 1). objects: the ids of the classes other than the background."""
-    in_truth = [number for number in objects if confusion[number].any()]
-    iou, raised = (class_iou(count_classes(table))[in_truth] for table in (confusion, np.roll(confusion, 1, axis=1)))
-    return len(in_truth) > 1 and bool((raised > iou).all()) and raised.mean() > 0.5

@@ -20,14 +20,15 @@ from ..drawing.charts import Bar, BarChart, bar_charts, can_draw
 from ..drawing.overlays import css_colour, draw_named, fit_side, overlay
 from ..drawing.shown import jpeg_uri
 from ..files.label_maps import IGNORE
-from ..files.outputs import open_folder, write_atomic
+from ..files.outputs import open_folder, write_atomic, write_json
 from ..report.render import render
-from .evaluation import Evaluation, notes, score_tables
-from .figures import Scores
-from .tables import ScoreTable, csv_text, show_cell, write_json
+from .evaluation import Evaluation, score_tables
+from .notes import notes
+from .score_list import Scores
+from .tables import ScoreTable, csv_text, show_cell
 
 SCORES = "scores.json"
-IMAGES = "images.csv"
+IMAGE_SCORES = "images.csv"
 PAGE = "evaluation.html"
 BARS = "classes.png"
 MOST = 24
@@ -39,7 +40,7 @@ MISSED, WRONG = 1, 2
 
 
 @dataclass(frozen=True)
-class Tile:
+class ImageTile:
     """What the page shows of an image."""
 
     name: str
@@ -60,7 +61,7 @@ def write_report(evaluation: Evaluation, out: Path) -> None:
     # Before the first file, because it may take long: after a Ctrl-C, the same command can be run again.
     page = evaluation_page(evaluation, ranked)
     with open_folder(out):
-        write_atomic(out / IMAGES, table.encode("utf-8"))
+        write_atomic(out / IMAGE_SCORES, table.encode("utf-8"))
         write_atomic(out / PAGE, page)
         if can_draw(BARS):
             write_atomic(out / BARS, bar_charts(charts(evaluation.scores)))
@@ -70,18 +71,18 @@ def write_report(evaluation: Evaluation, out: Path) -> None:
 def charts(scores: Scores) -> list[BarChart]:
     """A chart for each measure: the classes' scores, the highest first, and their mean."""
     found: list[BarChart] = []
-    for table, (name, mean_name, *_) in enumerate(scores.measures):
+    for measure in scores.measures:
         bars: list[Bar] = []
-        for one, score in scores.named("class", table).items():
+        for one, score in scores.named("class", measure).items():
             if not math.isnan(score.value):
                 bars.append(Bar(one, score.value, score.ci95, one in scores.protocol.counted, score.pictures))
         bars.sort(key=lambda bar: -bar.share)
-        title = f"{name} of each class, with 95% intervals"
+        title = f"{measure.name} of each class, with 95% intervals"
         if not all(bar.counted for bar in bars):
             title += "; grey: not in the mean"
-        mean = scores.whole[mean_name].value
+        mean = scores.whole[measure.mean].value
         if bars:
-            found.append(BarChart(title, bars, f"{name}; the line is {mean_name} {mean:.1%}", mean))
+            found.append(BarChart(title, bars, f"{measure.name}; the line is {measure.mean} {mean:.1%}", mean))
     return found
 
 
@@ -116,7 +117,7 @@ def _has_picture(sample: Sample) -> bool:
     return sample.source is not None and sample.size() == sample.unchecked_labels().shape
 
 
-def _tile(evaluation: Evaluation, sample: Sample) -> Tile:
+def _tile(evaluation: Evaluation, sample: Sample) -> ImageTile:
     classes = evaluation.scores.protocol.classes
     (raw,) = evaluation.predictor.predict([sample])
     truth, predicted = evaluation.truth_table[sample.unchecked_labels()], evaluation.predicted_table[raw]
@@ -134,7 +135,7 @@ def _tile(evaluation: Evaluation, sample: Sample) -> Tile:
         "errors": overlay(image, small(errors), alpha=0.8, dim=0.6),
     }
     counted = max(1, int((truth != IGNORE).sum()))
-    return Tile(
+    return ImageTile(
         sample.name,
         f"{evaluation.scores.images[sample.name]:.1%}",
         f"{(errors > 0).sum() / counted:.1%}",

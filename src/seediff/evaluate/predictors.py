@@ -19,7 +19,7 @@ from ..dataset.sample import Sample
 from ..dataset.split import pixel_digest
 from ..errors import UserError
 from ..files.messages import first_of, plural
-from ..files.photo_files import match_names
+from ..files.names import match_names
 
 OWN_IDS = "the data's own ids"
 TOGETHER = 8

@@ -18,14 +18,14 @@ from ..dataset.reading import Reading
 from ..dataset.sample import Sample
 from ..errors import UserError
 from ..files.label_maps import IGNORE, centre_square, map_folder, read_segment_ids, resize_nearest
-from ..files.photo_files import match_names, named_images
+from ..files.names import match_names
+from ..files.photo_files import named_images
 from ..files.reading import read_lines, real
 from ..metrics.matching import MATCHING_PROTOCOLS, Contingency, MatchingProtocol, contingency, count_images
 from ..metrics.scores import labelled
 from ..workers import Progress
-from .figures import Scores, check_bootstrap, score_all, without_interval
 from .protocols import Protocol
-from .tables import as_json
+from .score_list import Scores, as_json, check_bootstrap, score_all, without_interval
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,8 @@ import numpy as np
 from ..errors import UserError
 from ..metrics.confusion import confusion, count_boundaries, count_classes
 from ..metrics.scores import Counted, class_iou, mean_iou
-from .figures import Scores, score_all
 from .protocols import Protocol
-from .tables import as_json
+from .score_list import Scores, as_json, score_all
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class SemanticScores(Scores):
     draws: int
     """The number of draws of the bootstrap."""
 
-    def table(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """The scores as JSON values, with null for NaN. `images` and `pixels` are the numbers of counted images and
         pixels."""
         about = {**self.about(), "bootstrap": self.draws, "counted": self.protocol.counted}

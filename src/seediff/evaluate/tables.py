@@ -1,21 +1,14 @@
-"""Shows scores: `ScoreTable` as a table for the terminal or, for papers, as LaTeX, CSV or Markdown; JSON for
-programs."""
+"""Shows scores: `ScoreTable` as a table for the terminal or, for papers, as LaTeX, CSV or Markdown."""
 
 from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-
-import msgspec
-
-from ..files.outputs import write_atomic
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -106,16 +99,6 @@ def csv_text(rows: Iterable[Sequence[str]]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
-
-
-def as_json(scores: object) -> Any:
-    """Scores as JSON values. scores: dataclasses, dicts and tuples, nested in any way; NaN becomes None."""
-    return json.loads(msgspec.json.encode(scores))
-
-
-def write_json(scores: object, path: Path) -> None:
-    """Write scores into a JSON file, atomically. Missing folders are created."""
-    write_atomic(path, (json.dumps(as_json(scores), indent=2, ensure_ascii=False) + "\n").encode("utf-8"))
 
 
 def show_cell(value: Value, unit: str = "") -> str:

@@ -5,28 +5,29 @@ time writes to a folder."""
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import secrets
 import shutil
 import tempfile
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..errors import UserError, first_line
 from .reading import open_regular, real
-
-if TYPE_CHECKING:
-    import torch
 
 CONFIG = "seediff.toml"
 """The name of the configuration's file in every output. It marks a folder as an output, and the same command continues
 its run."""
 IMAGES = "images"
 """The folder of the pictures in a dataset."""
+INSTANCES = "instances"
+"""The folder of the objects in a dataset."""
+CARD, PREVIEW = "README.md", "preview.html"
+"""The card and the page of a dataset."""
 BATCHES = ".batches"
 """The name of the folder in which a run records each finished batch."""
 LEFTOVER = re.compile(r"\.[0-9a-f]{16}\.part")
@@ -74,6 +75,11 @@ def write_atomic(path: Path, data: bytes, *, durable: bool = False) -> None:
             os.fsync(file.fileno())
 
 
+def write_json(values: object, path: Path) -> None:
+    """Write a JSON file, as `write_atomic` does. values: what `json.dumps` can write, without NaN."""
+    write_atomic(path, (json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8"))
+
+
 def put(path: Path, source: bytes | Path, *, link: bool = False) -> None:
     """Write a new file, and make its folder if needed. source: the bytes to write, or the file to copy. link: make a
     hard link to that file instead of a copy, if the file system can. Raises UserError if there is something at `path`,
@@ -101,19 +107,6 @@ def append(path: Path, data: bytes, *, durable: bool = False) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if durable:
             os.fsync(file.fileno())
-
-
-def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None) -> None:
-    """Write a safetensors file. tensors, metadata: as for `encode_tensors`."""
-    write_atomic(path, encode_tensors(tensors, metadata))
-
-
-def encode_tensors(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None) -> bytes:
-    """The contents of a safetensors file. tensors: by name; they must not share memory. metadata: at most one key,
-    because several would be written in no fixed order."""
-    from safetensors.torch import save
-
-    return save(dict(tensors), dict(metadata) if metadata else None)
 
 
 def clear_leftovers(folder: Path, below: Collection[str] = ()) -> None:

@@ -1,4 +1,5 @@
-"""Finds pictures in the files, folders and patterns that a user names, gives each a name, and matches names."""
+"""Finds pictures: the photographs in the files, folders and patterns that a user names, and the pictures of a folder.
+Each gets a name that no other has."""
 
 from __future__ import annotations
 
@@ -14,24 +15,12 @@ from typing import Any
 
 from ..errors import UserError
 from .messages import plural, show_json
-from .outputs import CONFIG, IMAGES
+from .names import SUFFIXES, folded, looks_like_image, readable, without_suffix
+from .outputs import CONFIG
 from .reading import composed, real
 
-SUFFIXES = (
-    ".avif", ".bmp", ".dib", ".gif", ".j2c", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx", ".mpo",
-    ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
-)  # fmt: skip
-"""Suffixes by which pictures in folders are recognised. A file that the user names may have any suffix."""
-
-PHOTO_ENDING = "_leftImg8bit"
-"""The ending of photographs' names in Cityscapes, which its labels' names do not have."""
 MOST_KINDS = 6
 """Maximum number of kinds of other files that a line names."""
-LONGEST_PART = 200
-"""Maximum bytes of a part of a name; file systems allow 255."""
-FAILED = "failed.jsonl"
-"""The file that lists photographs which could not be used, if there are any. A row is {"photo": file name, "reason":
-…}."""
 
 
 def walk(top: Path, leave_out: Callable[[Path], bool] = lambda folder: False) -> Iterator[Path]:
@@ -44,11 +33,11 @@ def walk(top: Path, leave_out: Callable[[Path], bool] = lambda folder: False) ->
 
     seen: set[str] = set()
     for here, folders, names in os.walk(top, followlinks=True, onerror=stop):
-        real = os.path.realpath(here)
-        if real in seen or (Path(here) != top and leave_out(Path(here))):
+        place = os.path.realpath(here)
+        if place in seen or (Path(here) != top and leave_out(Path(here))):
             folders.clear()
             continue
-        seen.add(real)
+        seen.add(place)
         # Sorted, so that every machine comes to a folder and to a link to it in the same order, and takes the first.
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (Path(here, name) for name in names if not name.startswith("."))
@@ -88,7 +77,7 @@ class Photo:
     @property
     def file_name(self) -> str:
         """The name with the file's suffix, such as `trip/IMG_1.jpg`. It is unique, too."""
-        kept = not looks_like_image(self.path.name) or self.name.rpartition("/")[2] == _readable(self.path.name)
+        kept = not looks_like_image(self.path.name) or self.name.rpartition("/")[2] == readable(self.path.name)
         return self.name if kept else self.name + self.path.suffix
 
 
@@ -176,11 +165,6 @@ def photo_list(photos: Iterable[Photo]) -> list[Photo]:
     return found
 
 
-def looks_like_image(name: str) -> bool:
-    """Whether a file's name has a suffix of pictures."""
-    return os.path.splitext(name)[1].lower() in SUFFIXES
-
-
 def _reading_order(path: Path) -> tuple[list[list[str | int]], Path]:
     """A sort key by which img2 comes before img10, whatever their case. Paths that differ only in case are sorted by
     the path itself."""
@@ -196,49 +180,24 @@ def _unique_names(files: Sequence[tuple[Path, Path]]) -> list[str]:
     below = [name for _, name in files]
     folders: dict[str, set[Path]] = {}
     for path, name in zip(full, below, strict=True):
-        folders.setdefault(_folded(without_suffix(name.as_posix())), set()).add(path.parent)
+        folders.setdefault(folded(without_suffix(name.as_posix())), set()).add(path.parent)
     if any(len(parents) > 1 for parents in folders.values()):
         common = os.path.commonpath([path.parent for path in full])
         below = [path.relative_to(common) for path in full]
 
     # 2. Leave out the suffix of each name that stays unique without it.
-    whole = [_readable(name.as_posix()) for name in below]
-    short = [_readable(without_suffix(name)) for name in whole]
-    count = Counter(map(_folded, short))
-    names = [name if count[_folded(name)] == 1 else long for long, name in zip(whole, short, strict=True)]
+    whole = [readable(name.as_posix()) for name in below]
+    short = [readable(without_suffix(name)) for name in whole]
+    count = Counter(map(folded, short))
+    names = [name if count[folded(name)] == 1 else long for long, name in zip(whole, short, strict=True)]
 
     # 3. Refuse names that still are not unique.
     taken: dict[str, Path] = {}
     for (path, _), name in zip(files, names, strict=True):
-        other = taken.setdefault(_folded(name), path)
+        other = taken.setdefault(folded(name), path)
         if other is not path:
             raise UserError(path, f"would have the same name as {other}", "rename one of them")
     return names
-
-
-def _folded(name: str) -> str:
-    """A key for comparing names. It is equal for two names if some file system does not tell them apart."""
-    return composed(name).casefold()
-
-
-def _readable(name: str) -> str:
-    """A relative path, changed into a sample's name that `check_name` (dataset/sample.py) allows. Bytes that are not
-    UTF-8 are replaced, and so are characters that some file system, list of names or terminal refuses. No part of the
-    name begins with a dot, and each is short enough to get an ending."""
-    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    text = "".join(letter if letter.isprintable() and letter not in "\\:" else "_" for letter in text)
-    text = "/".join(part.encode("utf-8")[:LONGEST_PART].decode("utf-8", "ignore") for part in text.split("/"))
-    return re.sub(r"(?<![^/])[. ]| (?=/|$)", "_", text)
-
-
-def without_suffix(name: str) -> str:
-    """The name without the suffix, if that is one of pictures: `1.png` → `1`; `scan.0001` stays."""
-    return os.path.splitext(name)[0] if looks_like_image(name) else name
-
-
-def sample_name(file_name: str) -> str:
-    """The name of a sample from its picture's path in the dataset: `images/trip/1.png` → `trip/1`."""
-    return without_suffix(file_name).removeprefix(f"{IMAGES}/")
 
 
 def find_named(
@@ -283,41 +242,3 @@ def check_photos(paths: Sequence[Path]) -> None:
             if (folder / photos).is_dir() and (folder / maps).is_dir():
                 problem = "is a dataset, whose label maps are not photographs"
                 raise UserError(folder, problem, f"give {folder / photos}")
-
-
-def match_names(names: Iterable[str], others: Iterable[str], where: Path) -> tuple[dict[str, str], list[str]]:
-    """(matches, missing) of names of label maps, photographs or predictions. matches: name → the other that belongs to
-    it. missing: names without any.
-
-    Two names belong together if they are one path in their folders, otherwise if their last parts are equal. The ending
-    of photographs in Cityscapes does not count. names, others: from `named_images`. where: the others' folder or list,
-    for errors. Raises UserError if several fit."""
-    exact = {composed(name): name for name in others}
-    # The exact name counts more than a name without the ending.
-    by_path = {key.removesuffix(PHOTO_ENDING): name for key, name in exact.items()} | exact
-    by_stem: dict[str, list[str]] = {}
-    for key, name in by_path.items():
-        by_stem.setdefault(stem(key), []).append(name)
-    matches: dict[str, str] = {}
-    missing: list[str] = []
-    for name in names:
-        key = composed(name)
-        plain = key.removesuffix(PHOTO_ENDING)
-        other = by_path.get(key) or by_path.get(plain)
-        fitting = [other] if other else by_stem.get(stem(plain), [])
-        if len(fitting) > 1:
-            problem = f"'{fitting[0]}' and '{fitting[1]}' could both belong to '{name}'"
-            raise UserError(where, problem, "keep one, or use the same subfolders")
-        if fitting:
-            matches[name] = fitting[0]
-        else:
-            missing.append(name)
-    for other, count in Counter(matches.values()).items():
-        if count > 1:
-            raise UserError(where, f"'{other}' could belong to {count} names", "use the same subfolders")
-    return matches, missing
-
-
-def stem(name: str) -> str:
-    """The last part of a name from `named_images`."""
-    return name.rpartition("/")[2]

@@ -45,7 +45,7 @@ Json = dict[str, Any]
 """A JSON object."""
 Byte = Annotated[int, msgspec.Meta(ge=0, le=255)]
 IGNORE = 255
-"""The id of ignored pixels."""
+"""The id of ignored pixels. It is here for modules that must not import numpy, and for others in label_maps.py."""
 BOM = b"\xef\xbb\xbf"
 # A type's name in msgspec's messages → the words in ours.
 TYPE_WORDS = {"str": "a text", "int": "a whole number", "float": "a number", "bool": "true or false", "array": "a list"}
@@ -126,31 +126,24 @@ def real(path: Path | str) -> Path:
     return Path(os.path.realpath(path))
 
 
-def inside(root: Path, name: object, where: object = "", field: str = "") -> Path:
-    """The path root/name; the name may come from an untrusted file. Raises UserError if the path leads out of `root`,
-    also by a link, or if it is no usable path.
-
-    root: a folder. name: a text from a file, or a Path that begins with `root`. where, field: the row and the field
-    that contain the name, for errors."""
+def inside(root: Path, name: Path | str) -> Path:
+    """The path root/name; the name may come from an untrusted file. Raises UserError naming the path if it leads out of
+    `root`, also by a link, or if it is no usable path. root: a folder. name: a text, or a Path that begins with
+    `root`."""
     if isinstance(name, str) and _is_plain(root, name):
         return root / name
-    about = f"'{field}' " if field else ""
-    if not name or not isinstance(name, str | Path) or "://" in str(name):
-        raise UserError(where, f"{about}must be the path of an image inside the dataset, not {show_json(name)}")
     path = name if isinstance(name, Path) else root / name
     try:
         with suppress(FileNotFoundError, NotADirectoryError):
             os.stat(path)  # fails for names that are too long, and for links in a circle
         leads_out = not real(path).is_relative_to(real(root))
     except (OSError, ValueError) as error:  # such as a null byte
-        problem = f"{about}is not a usable path: {show_json(str(name))} ({getattr(error, 'strerror', None) or error})"
-        raise UserError(where or path, problem) from error
+        raise UserError(path, f"is not a usable path ({getattr(error, 'strerror', None) or error})") from error
     if leads_out:
-        what = f"{about}leads out of {root}: {show_json(str(name))}"
         fix = "files outside of it are neither read nor written"
         if os.path.abspath(path).startswith(os.path.join(os.path.abspath(root), "")):
             fix += f"; `cp -rL {root} COPY` makes a copy with files in place of links"
-        raise UserError(where if field else path, what, fix)
+        raise UserError(path, f"leads out of {root}", fix)
     return path
 
 

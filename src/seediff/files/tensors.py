@@ -1,4 +1,4 @@
-"""Reads safetensors files. The library checks that a file has the size that its header says."""
+"""Reads and writes safetensors files. The library checks that a file has the size that its header says."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from ..errors import UserError, first_line
+from .outputs import write_atomic
 from .reading import ABSENT, open_regular, parse_json
+
+if TYPE_CHECKING:
+    import torch
 
 T = TypeVar("T")
 
@@ -76,3 +80,16 @@ def _opened(path: Path, framework: Literal["np", "pt"]) -> Iterator[Any]:
             yield file
     except (OSError, SafetensorError, TypeError, ValueError, AttributeError, RuntimeError, MemoryError) as error:
         raise UserError(path, f"is not a valid safetensors file ({first_line(error)})") from error
+
+
+def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None) -> None:
+    """Write a safetensors file. tensors, metadata: as for `encode_tensors`."""
+    write_atomic(path, encode_tensors(tensors, metadata))
+
+
+def encode_tensors(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None) -> bytes:
+    """The contents of a safetensors file. tensors: by name; they must not share memory. metadata: at most one key,
+    because several would be written in no fixed order."""
+    from safetensors.torch import save
+
+    return save(dict(tensors), dict(metadata) if metadata else None)

@@ -22,7 +22,7 @@ from ..drawing.overlays import heat_colours, mask_colours, shown_ids
 from ..errors import UserError
 from ..files.label_maps import IGNORE
 from ..files.reading import Byte, Json, real
-from ..rows.row import LISTED, SHOWN
+from ..rows.row import IN_VIEWER, SCORES
 from ..rows.values import explain_flag
 from .sample_pictures import THUMB, image_bytes, thumbnail
 from .store import Edit, Store
@@ -84,9 +84,9 @@ class Paint(OfSample):
 
 def describe(store: Store, request: Request) -> Json:
     scores = list[Json]()
-    for key, listed in LISTED.items():
+    for key, score in SCORES.items():
         if any(getattr(sample.row, key) for sample in store.samples):
-            scores.append({"name": key, "title": listed.title, "help": listed.help, "least": listed.worst})
+            scores.append({"name": key, "title": score.title, "help": score.help, "least": score.worst})
     return {
         "name": real(store.folder).name,
         "classes": list(store.classes),
@@ -117,7 +117,7 @@ def add_class(store: Store, request: NewClass) -> Json:
 
 def sample(store: Store, request: OfSample) -> Json:
     row = store.state(request.number).row(store.classes)
-    about = {key: getattr(row, key) for key in SHOWN}
+    about = {key: getattr(row, key) for key in IN_VIEWER}
     return {
         "prompt": "" if row.source else row.prompt or "",  # photographs show no prompt
         "why": {flag: explain_flag(flag) for flag in row.raised},

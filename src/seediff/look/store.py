@@ -33,7 +33,7 @@ from ..errors import UserError
 from ..files.label_maps import IGNORE
 from ..files.outputs import InUse, open_folder, write_atomic
 from ..files.reading import Json, composed, inside, read_bytes
-from ..rows.row import LISTED, Row
+from ..rows.row import SCORES, Row
 from ..rows.values import ids_by_name, shown_classes
 from .sample_pictures import Cache
 
@@ -219,7 +219,7 @@ class Store:
         return labels
 
     def _path(self, mask: str) -> Path:
-        return inside(self.folder, mask, "a label map", "mask")
+        return inside(self.folder, mask)
 
     def for_page(self, number: int) -> Json:
         """What the page shows of a sample in every view: its title, classes, flags, scores and review. The title is the
@@ -239,7 +239,7 @@ class Store:
             "flags": list(row.raised),
             "area": row.area or {},
             "by": last.by,
-            **{key: worst(row, key) for key in LISTED},
+            **{key: worst(row, key) for key in SCORES},
         }
 
     # Actions.
@@ -338,7 +338,7 @@ class Store:
 
 def worst(row: Row, key: str) -> float | None:
     """The worst value of a score of masks; None if it is unknown, as for a mask that replaced the original. row: the
-    sample's current row. key: the score's, one of LISTED."""
+    sample's current row. key: the score's, one of SCORES."""
     of_classes = getattr(row, key)
     if row.replaced or not of_classes:
         return None

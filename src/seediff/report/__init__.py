@@ -1,0 +1,7 @@
+"""Shows what is in a data set: the card and the page in its folder.
+
+set_summary.py  the figures of a set's rows, and what is to be known besides
+card.py         README.md
+page.py         preview.html, and `write_reports`, which writes both
+render.py       fills the templates in templates/
+"""

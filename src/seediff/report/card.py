@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any
 
@@ -15,50 +15,49 @@ from ..files.messages import first_of, plural
 from ..models.locate import EMBEDDED, EMBEDDED_LICENCE, FOR_DRAWINGS, named_model
 from ..rows.row import Row
 from .render import plain_facts, render
-from .set_summary import Summary, for_drawings
+from .set_summary import SetFacts, Summary, for_drawings
 
 TAGS = {
     "drawn": ("synthetic", "semantic-segmentation", "diffusion", "seediff"),
     "photographs": ("semantic-segmentation", "seediff"),
     "any": ("semantic-segmentation", "seediff"),
 }
-"""Text of the card, a file of templates/ → its tags on the hub. "drawn": a model drew all images and made their masks.
-"photographs": a model made masks of photographs. "any": everything else."""
+"""Where a set comes from → its tags on the hub. templates/ has a text for each. "drawn": a model drew all images and
+made their masks. "photographs": a model made masks of photographs. "any": everything else."""
 DTYPES = {"bool": {bool}, "int64": {int}, "float64": {int, float}, "string": {str}}
 """Name of a type in Arrow → the Python types of its values in JSON."""
 SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "n>10M")
 
 
-def dataset_card(about: Mapping[str, Any], rows: Sequence[Row], summary: Summary) -> str:
+def dataset_card(facts: SetFacts, rows: Sequence[Row], summary: Summary) -> str:
     """The text of README.md: YAML front matter for the Hugging Face hub, then Markdown.
 
-    about: facts about the whole set, as in `write_page`. rows: the rows of metadata.jsonl, which decide the text.
-    summary: theirs."""
-    text = _text_for(rows)
-    made = {row.model for row in rows if row.model and (text == "photographs" or not row.of_photo)}
+    rows: the rows of metadata.jsonl, which decide the text. summary: theirs."""
+    origin = _origin(rows)
+    models = {row.model for row in rows if row.model and (origin == "photographs" or not row.of_photo)}
     objects = [len(row.instances) for row in rows if row.instances is not None]
-    facts = plain_facts(about)
-    if about.get("prompts"):
-        facts.append(("prompts", "; ".join(about["prompts"])))
+    lines = plain_facts(facts.entries)
+    if facts.prompts:
+        lines.append(("prompts", "; ".join(facts.prompts)))
     if objects:
-        facts.append(("objects", f"{sum(objects)} in {plural(len(objects), 'image')}"))
+        lines.append(("objects", f"{sum(objects)} in {plural(len(objects), 'image')}"))
     return render(
-        f"{text}.md.j2",
+        f"{origin}.md.j2",
         title=yaml_text(f"Masks: {first_of(summary.class_names, 5) or 'empty'}"),
-        tags=[*TAGS[text], "pseudo-labels"] if summary.unchecked else TAGS[text],
+        tags=[*TAGS[origin], "pseudo-labels"] if summary.unchecked else TAGS[origin],
         size=size_category(summary.images),
-        files=Markup(json.dumps(_config(rows), ensure_ascii=False)),  # safe: front matter is YAML, and JSON is, too
+        hub_config=Markup(json.dumps(_hub_config(rows), ensure_ascii=False)),  # safe: JSON is YAML
         summary=summary,
-        facts=_pairs(facts),
+        facts=_pairs(lines),
         classes=[{key: markdown_text(text) for key, text in each.cells().items()} for each in summary.classes],
-        models=_pairs((name, model_note(name)) for name in sorted(made)),
-        licence_link=_licence_link([*made]) if text == "drawn" else None,
+        models=_pairs((name, model_note(name)) for name in sorted(models)),
+        licence_link=_licence_link([*models]) if origin == "drawn" else None,
         for_drawings=[markdown_text(f"Model {name} {FOR_DRAWINGS}") for name in for_drawings(rows)],
     )
 
 
-def _text_for(rows: Sequence[Row]) -> str:
-    """The text that fits to all rows: one of TAGS."""
+def _origin(rows: Sequence[Row]) -> str:
+    """Where all rows come from: one of TAGS, which is also the name of the text that fits."""
     if not rows or not all(row.model and row.method for row in rows):
         return "any"
     of_photos = {row.of_photo for row in rows}
@@ -67,7 +66,7 @@ def _text_for(rows: Sequence[Row]) -> str:
     return "photographs" if of_photos == {True} else "drawn"
 
 
-def _config(rows: Sequence[Row]) -> dict[str, Any]:
+def _hub_config(rows: Sequence[Row]) -> dict[str, Any]:
     """The configuration with which Hugging Face's `datasets` loads the folder. Without it, `datasets` would take a
     photograph named `test_1.jpg` for a part of the set, and guess the types of keys from the first megabytes of
     rows."""

@@ -4,10 +4,9 @@ because pictures are embedded. The same dataset always gives the same bytes: the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -16,13 +15,13 @@ from ..config.class_names import SEGMENT
 from ..drawing.overlays import css_colour, draw_mask, shown_ids, shrink
 from ..drawing.shown import data_uri, jpeg_uri
 from ..files.image_files import in_rgb, open_image, read_pixels
-from ..files.outputs import write_atomic
+from ..files.outputs import CARD, INSTANCES, PREVIEW, write_atomic
 from ..files.reading import inside, read_bytes
-from ..rows.row import Row
+from ..rows.row import Row, file_of
 from ..rows.values import explain_flag
 from .card import dataset_card
 from .render import plain_facts, render
-from .set_summary import Summary, summarize
+from .set_summary import SetFacts, Summary, summarize
 
 AUGMENTATIONS = "augmentations.jpg"
 """A picture in the folder of a dataset from `augment`. It shows a sample before and after each kind of change."""
@@ -40,7 +39,7 @@ class ClassTag:
 
 
 @dataclass(frozen=True)
-class Tile:
+class SampleTile:
     """What the page shows of a sample."""
 
     name: str
@@ -58,24 +57,22 @@ class Tile:
 
 def write_reports(
     folder: Path,
-    about: Mapping[str, Any],
+    facts: SetFacts,
     rows: Sequence[Row],
     classes: Sequence[str],
 ) -> None:
-    """Write the card and the page of a native dataset. about, rows: as for `write_page`. classes: label i + 1 is
+    """Write the card and the page of a native dataset. rows: of metadata.jsonl. classes: label i + 1 is
     classes[i]. Raises UserError as `summarize` and `write_page` do."""
-    summary = summarize(rows, classes, about.get("rejected"))
-    write_atomic(folder / "README.md", dataset_card(about, rows, summary).encode("utf-8"))
-    write_page(folder, about, rows, summary)
+    summary = summarize(rows, classes, facts.rejected)
+    write_atomic(folder / CARD, dataset_card(facts, rows, summary).encode("utf-8"))
+    write_page(folder, facts, rows, summary)
 
 
-def write_page(folder: Path, about: Mapping[str, Any], rows: Sequence[Row], summary: Summary) -> Path:
+def write_page(folder: Path, facts: SetFacts, rows: Sequence[Row], summary: Summary) -> Path:
     """Write preview.html into the folder of a native dataset, from its files, and return its path.
 
-    about: name → fact, for the head of the page, such as `model` and `method`. Three names have places of their own:
-    `prompts` (a list of templates), `rejected` (class → reason → number of rejected draws), and `reading` (its `lines`
-    say how an imported set was understood). rows: of metadata.jsonl. summary: theirs. Raises UserError for a picture
-    that is missing, unreadable or outside the folder.
+    rows: of metadata.jsonl. summary: theirs. Raises UserError for a picture that is missing, unreadable or outside the
+    folder.
     """
     tags = [ClassTag(name, css_colour(label)) for label, name in enumerate(summary.class_names, 1)]
     sheet = folder / AUGMENTATIONS
@@ -83,21 +80,21 @@ def write_page(folder: Path, about: Mapping[str, Any], rows: Sequence[Row], summ
         "page.html.j2",
         names=summary.class_names,
         summary=summary,
-        facts=plain_facts({"images": summary.images, **about}),
-        prompts=list(about.get("prompts") or ()),
+        facts=plain_facts({"images": summary.images, **facts.entries}),
+        prompts=facts.prompts,
         classes=list(zip(tags, [count.cells() for count in summary.classes], strict=True)),
-        reading=about.get("reading", {}).get("lines", ()),
+        reading=facts.reading,
         flags=[(kind, explain_flag(kind)) for kind in summary.kinds],
         tiles=list(_tiles(folder, rows, tags)),
         augmentations=data_uri("jpeg", read_bytes(sheet)) if sheet.is_file() else "",
         ignore_colour=css_colour(255),
     )
-    path = folder / "preview.html"
+    path = folder / PREVIEW
     write_atomic(path, page.encode("utf-8"))
     return path
 
 
-def _tiles(folder: Path, rows: Sequence[Row], tags: Sequence[ClassTag]) -> Iterator[Tile]:
+def _tiles(folder: Path, rows: Sequence[Row], tags: Sequence[ClassTag]) -> Iterator[SampleTile]:
     """Tiles of at most MOST_IMAGES samples, evenly spaced. tags: of the classes, in order."""
     labels = {tag.name: label for label, tag in enumerate(tags, 1)}
     count = min(len(rows), MOST_IMAGES)
@@ -111,7 +108,7 @@ def _tiles(folder: Path, rows: Sequence[Row], tags: Sequence[ClassTag]) -> Itera
         numbers = None
         # All segments have one class, so each is shown in its own colour.
         if SEGMENT in labels and row.instances is not None:
-            numbers, *_ = read_pixels(inside(folder, f"instances/{name}.png"))
+            numbers, *_ = read_pixels(inside(folder, f"{INSTANCES}/{name}.png"))
             label_map = shown_ids(label_map, numbers, labels[SEGMENT], alone=len(labels) == 1)
         about = [name]
         if row.seed is not None:
@@ -119,7 +116,7 @@ def _tiles(folder: Path, rows: Sequence[Row], tags: Sequence[ClassTag]) -> Itera
         about.append(row.operations)
         if row.decided.corrected:
             about.append("corrected by hand")
-        yield Tile(
+        yield SampleTile(
             name=name,
             image=jpeg_uri(shrink(image, THUMBNAIL_PIXELS, Image.Resampling.LANCZOS)),
             mask=jpeg_uri(draw_mask(image, label_map, THUMBNAIL_PIXELS, numbers, dim=0.5)),
@@ -135,7 +132,7 @@ def _read_pair(folder: Path, row: Row, position: int) -> tuple[np.ndarray, np.nd
     """(image, label map) of a row: (H, W, 3) and (H, W), both uint8."""
     where = f"row {position + 1}"
     image_path, mask_path = (
-        inside(folder, path, where, key)
+        file_of(folder, path, where, key)
         for key, path in (("file_name", row.file_name), ("mask_file_name", row.mask_file_name))
     )
     with open_image(image_path) as opened:

@@ -10,13 +10,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from ..files.messages import plural
 
 
-def plain_facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(name, value as text) of a summary's entries. Prompts and entries with a mapping are left out."""
-    return [
-        (key.replace("_", " "), show_value(value))
-        for key, value in summary.items()
-        if key != "prompts" and not isinstance(value, Mapping)
-    ]
+def plain_facts(entries: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(name, value as text) of facts."""
+    return [(name.replace("_", " "), show_value(value)) for name, value in entries.items()]
 
 
 def show_value(value: Any) -> str:

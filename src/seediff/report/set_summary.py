@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import chain
+from types import MappingProxyType
 from typing import Any
 
 from ..errors import UserError
@@ -13,6 +14,24 @@ from ..files.messages import plural, sentence, show_counts
 from ..models.locate import EMBEDDED, FOR_DRAWINGS
 from ..rows.row import Row
 from ..rows.values import flag_kind
+
+
+@dataclass(frozen=True)
+class SetFacts:
+    """What the card and the page say of a set that its rows do not."""
+
+    entries: Mapping[str, Any]
+    """Name → fact, such as `model` and `method`."""
+    prompts: Sequence[str] = ()
+    """The templates of the prompts."""
+    rejected: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Class → reason → the number of images that were drawn and rejected for it."""
+    reading: Sequence[str] = ()
+    """Lines about how an imported set was understood."""
+
+    def with_entry(self, name: str, fact: str) -> SetFacts:
+        """The facts with one more."""
+        return replace(self, entries={**self.entries, name: fact})
 
 
 @dataclass(frozen=True)
@@ -69,10 +88,12 @@ class Summary:
         return any(count.rejected for count in self.classes)
 
 
-def summarize(rows: Sequence[Row], class_names: Sequence[str], rejected: Mapping[str, Any] | None = None) -> Summary:
-    """The figures of a dataset. rows: of metadata.jsonl. class_names: label i + 1 is class_names[i]. rejected: class →
-    reason → count, the `count_flags` of rejected draws. Raises UserError for a class that the dataset does not have."""
-    classes = _count_classes(rows, class_names, rejected or {})
+def summarize(
+    rows: Sequence[Row], class_names: Sequence[str], rejected: Mapping[str, Mapping[str, int]] = MappingProxyType({})
+) -> Summary:
+    """The figures of a dataset. rows: of metadata.jsonl. class_names: label i + 1 is class_names[i]. rejected: as in
+    `SetFacts`, the `count_flags` of rejected draws. Raises UserError for a class that the dataset does not have."""
+    classes = _count_classes(rows, class_names, rejected)
     flags = [row.raised for row in rows]
     kinds = sorted({*map(flag_kind, chain.from_iterable(flags))})
     return Summary(

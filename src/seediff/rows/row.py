@@ -13,13 +13,15 @@ import msgspec
 
 from ..config.fields import Share
 from ..errors import UserError
-from ..files.photo_files import Photo, sample_name
-from ..files.reading import ABSENT, Byte, Json, composed, fit, read_json_lines
+from ..files.messages import show_json
+from ..files.names import sample_name
+from ..files.photo_files import Photo
+from ..files.reading import ABSENT, Byte, Json, composed, fit, inside, read_json_lines
 from .values import UNLABELLED, Shown, part_of
 
 
 @dataclass(frozen=True)
-class Listed:
+class QualityScore:
     """How the viewer and `filter` compare masks by a score, of which 1 is the best."""
 
     title: str
@@ -37,9 +39,9 @@ class Key:
     """Whether it describes the mask, and goes when another mask takes its place."""
     of_classes: bool = False
     """Whether it names classes, or has values by their names."""
-    listed: Listed | None = None
+    score: QualityScore | None = None
     """How the viewer filters and sorts by the worst of its values; None: it does not."""
-    shown: bool = False
+    in_viewer: bool = False
     """Whether the viewer shows it beside the sample."""
     writers: str = ""
     """Which commands write it, for an error about a row that lacks it."""
@@ -49,7 +51,7 @@ Text = str | None
 Names = tuple[str, ...] | None
 Ids = tuple[Byte, ...] | None
 Number = Annotated[int, msgspec.Meta(ge=0)] | None
-Scores = dict[str, float] | None
+ByClass = dict[str, float] | None
 Shares = dict[str, Share] | None
 
 
@@ -144,7 +146,9 @@ class Review(Kept, frozen=True, kw_only=True):
 
 
 class Row(Kept, frozen=True, kw_only=True):
-    """A row of metadata.jsonl, or of the files beside it about what did not become a sample."""
+    """A row of metadata.jsonl, or of the files beside it about what did not become a sample. Keys that a row lacks are
+    None. Three properties stand for keys, and are then empty instead: `named` for `classes`, `raised` for `flags`, and
+    `decided` for `review`."""
 
     inner: ClassVar[Mapping[str, type[Kept]]] = {"recipe": Recipe, "review": Review}
 
@@ -166,11 +170,13 @@ class Row(Kept, frozen=True, kw_only=True):
         ),
     ] = None
     class_ids: Annotated[Ids, Key("the mask values of `classes`", of_mask=True)] = None
-    seed: Annotated[Number, Key("only `generate`: the image's noise was drawn from it", shown=True)] = None
+    seed: Annotated[Number, Key("only `generate`: the image's noise was drawn from it", in_viewer=True)] = None
     attempt: Annotated[Number, Key("only `generate`: the number of rejected draws before this one")] = None
     photo: Annotated[Text, Key("only in failed.jsonl: the photograph's file")] = None
     reason: Annotated[Text, Key("only in failed.jsonl: why the photograph could not be used")] = None
-    source: Annotated[Any, Key("only photographs: the path below the given folder, without suffix", shown=True)] = None
+    source: Annotated[Any, Key("only photographs: the path below the given folder, without suffix", in_viewer=True)] = (
+        None
+    )
     index: Annotated[Number, Key("`mask`, `segment`: the photograph's number in the run, which decides its noise")] = (
         None
     )
@@ -182,12 +188,12 @@ class Row(Kept, frozen=True, kw_only=True):
         ),
     ] = None
     presence: Annotated[
-        Scores,
+        ByClass,
         Key(
             "only `mask`: each class in `asked` → its presence score in [0, 1]: whether the image shows it. "
             "A class got a mask if its score reached `--presence`",
             of_classes=True,
-            shown=True,
+            in_viewer=True,
         ),
     ] = None
     flags: Annotated[
@@ -198,13 +204,13 @@ class Row(Kept, frozen=True, kw_only=True):
     ] = None
     area: Annotated[Shares, Key("class → its share of the image, in [0, 1]", of_mask=True, of_classes=True)] = None
     confidence: Annotated[
-        Scores,
+        ByClass,
         Key(
             "class → its [confidence](quality.md#seediff-filter), in [-1, 1]",
             of_mask=True,
             of_classes=True,
-            listed=Listed("Confidence, 0 to 1", "How far a mask stands out", worst=-1),
-            shown=True,
+            score=QualityScore("Confidence, 0 to 1", "How far a mask stands out", worst=-1),
+            in_viewer=True,
             writers="generate and mask write it",
         ),
     ] = None
@@ -214,19 +220,19 @@ class Row(Kept, frozen=True, kw_only=True):
             "only method `seediff`: class → its [agreement](quality.md#seediff-filter), in [0, 1]",
             of_mask=True,
             of_classes=True,
-            listed=Listed(
+            score=QualityScore(
                 "Agreement with CA·SA, 0 to 1", "Whether a second method, CA·SA, makes the same mask", worst=0
             ),
-            shown=True,
+            in_viewer=True,
             writers="generate and mask write it for method seediff",
         ),
     ] = None
     least_piece: Annotated[
         Number,
-        Key("after `filter --clean`: pieces of fewer pixels got the label around them", of_mask=True, shown=True),
+        Key("after `filter --clean`: pieces of fewer pixels got the label around them", of_mask=True, in_viewer=True),
     ] = None
-    model: Annotated[Text, Key("the model that made the sample", shown=True)] = None
-    method: Annotated[Text, Key("the method that made the mask", shown=True)] = None
+    model: Annotated[Text, Key("the model that made the sample", in_viewer=True)] = None
+    method: Annotated[Text, Key("the method that made the mask", in_viewer=True)] = None
     version: Annotated[Text, Key("the SeeDiff version that made the sample")] = None
     instances: Annotated[Ids, Key("only with `instances/`: the class ids of the objects 1, 2, …")] = None
     instance_scores: Annotated[
@@ -239,7 +245,7 @@ class Row(Kept, frozen=True, kw_only=True):
             "if known"
         ),
     ] = None
-    split: Annotated[Text, Key('the part of the set: "train", "val" or "test"', shown=True)] = None
+    split: Annotated[Text, Key('the part of the set: "train", "val" or "test"', in_viewer=True)] = None
     origin: Annotated[Any, Key("after `merge`: where the sample came from, as `set/name`")] = None
     recipe: Annotated[Recipe | None, Key("after `augment`: how the sample [was made](augmentation.md)")] = None
     review: Annotated[Review | None, Key("what people [decided](correct.md) about the sample")] = None
@@ -337,9 +343,9 @@ def _declared() -> dict[str, Key]:
 KEYS = _declared()
 OF_CLASSES = tuple(name for name, key in KEYS.items() if key.of_classes)
 OF_MASK = tuple(name for name, key in KEYS.items() if key.of_mask)
-LISTED = {name: key.listed for name, key in KEYS.items() if key.listed}
+SCORES = {name: key.score for name, key in KEYS.items() if key.score}
 CONFIDENCE = "confidence"
-SHOWN = tuple(name for name, key in KEYS.items() if key.shown)
+IN_VIEWER = tuple(name for name, key in KEYS.items() if key.in_viewer)
 
 
 def as_row(values: Mapping[str, Any], where: str = "a row") -> Row:
@@ -360,8 +366,24 @@ def each_row(path: Path, absent: str = ABSENT) -> Iterator[Row]:
         yield as_row(values, f"{where}{number}")
 
 
+FAILED = "failed.jsonl"
+"""The file that lists photographs which could not be used, if there are any. A row is {"photo": file name, "reason":
+…}."""
+
+
+def file_of(folder: Path, name: object, where: str, key: str) -> Path:
+    """The file in a dataset's folder that a row names. name: what the row has at `key`. where: the row's name in
+    errors. Raises UserError as `inside` does, and for anything but a path."""
+    if not name or not isinstance(name, str) or "://" in name:
+        raise UserError(where, f"'{key}' must be the path of an image inside the dataset, not {show_json(name)}")
+    try:
+        return inside(folder, name)
+    except UserError as error:
+        raise UserError(where, f"'{key}' {error.problem}: {show_json(name)}", error.fix) from error
+
+
 def failed_row(photo: Photo, error: UserError) -> Row:
-    """The row of failed.jsonl for a photograph."""
+    """The row of FAILED for a photograph."""
     # Without the path, because an output must not reveal where its input was.
     reason = error.reason if error.subject == str(photo.path) else str(error)
     return Row(photo=photo.file_name, reason=reason)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
@@ -26,7 +26,7 @@ from ..models.registry import Model
 from ..models.saving_memory import Offload
 from ..prompts.specs import redraw, sample_count, sample_specs
 from ..prompts.tokens import find_weight
-from ..report.set_summary import count_flags
+from ..report.set_summary import SetFacts, count_flags
 from ..rows.row import Row
 from ..rows.values import FLAGS, NOT_DRAWN, flag_kind
 from ..workers import Progress
@@ -254,12 +254,9 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec"]):
                 Row(prompt=spec.prompt, seed=spec.seed, attempt=spec.attempt),
             )
 
-    def about(self, left_out: Sequence[Row]) -> dict[str, Any]:
-        return {
-            **super().about(left_out),
-            "prompts": list(self.config.prompts),
-            "rejected": count_flags(left_out, self.classes),
-        }
+    def about(self, left_out: Sequence[Row]) -> SetFacts:
+        rejected = count_flags(left_out, self.classes)
+        return replace(super().about(left_out), prompts=self.config.prompts, rejected=rejected)
 
     def contents(self) -> Iterator[str]:
         config = self.config

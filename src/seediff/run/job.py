@@ -27,9 +27,11 @@ from ..attention.plan import CapturePlan
 from ..config.settings import Config, ModelConfig
 from ..dataset import native
 from ..dataset.writing import Encoded, complete_set
+from ..files.outputs import CARD, PREVIEW
 from ..models.describe import ModelInfo, describe_model
 from ..models.registry import Model
 from ..models.saving_memory import Offload
+from ..report.set_summary import SetFacts
 from ..rows.row import Row
 from ..version import __version__
 from .output import BatchRecord, Loaded
@@ -119,7 +121,7 @@ class Job(ABC, Generic[Config, Item]):
     """The file in the output with the rows about what did not become a sample, such as failed.jsonl; "": there is
     none."""
 
-    ends: ClassVar[tuple[str, ...]] = native.METADATA, native.CARD, native.PREVIEW
+    ends: ClassVar[tuple[str, ...]] = native.METADATA, CARD, PREVIEW
     """The files that `complete` writes, in this order. The first has the rows. A run that makes something removes the
     last one first, so an output with all of them is finished."""
 
@@ -167,10 +169,11 @@ class Job(ABC, Generic[Config, Item]):
     def make(self, ready: Ready, items: Sequence[Item]) -> Made:
         """A batch. When this returns, everything of the network is done."""
 
-    def about(self, left_out: Sequence[Row]) -> dict[str, Any]:
-        """Facts about the whole run for the dataset card and the page: name → value. They have no times and no paths,
-        so that they are reproducible. left_out: the rows about what did not become a sample."""
-        return {"model": self.config.model_label, "method": getattr(self.config, "method", ""), "version": __version__}
+    def about(self, left_out: Sequence[Row]) -> SetFacts:
+        """Facts about the whole run for the dataset card and the page. They have no times and no paths, so that they
+        are reproducible. left_out: the rows about what did not become a sample."""
+        method = getattr(self.config, "method", "")
+        return SetFacts({"model": self.config.model_label, "method": method, "version": __version__})
 
     @cached_property
     def doubts(self) -> Sequence[str]:
@@ -209,9 +212,9 @@ class Job(ABC, Generic[Config, Item]):
         cached = {name for name in vars(self) if isinstance(getattr(kind, name, None), cached_property)}
         return {name: value for name, value in vars(self).items() if name not in cached}
 
-    def complete(self, rows: Sequence[Row], about: Mapping[str, Any], out: Path) -> None:
-        """Write the files about the whole output. rows: of all batches. about: from `about`."""
-        complete_set(out, self.classes, rows, about)
+    def complete(self, rows: Sequence[Row], facts: SetFacts, out: Path) -> None:
+        """Write the files about the whole output. rows: of all batches. facts: from `about`."""
+        complete_set(out, self.classes, rows, facts)
 
 
 @dataclass(frozen=True)

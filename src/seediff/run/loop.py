@@ -25,8 +25,7 @@ from ..dataset import native
 from ..errors import Notice, UserError
 from ..files.messages import show_bytes
 from ..files.outputs import check_writable, clear_leftovers, free_bytes, parse_folder, write_atomic
-from ..files.photo_files import FAILED
-from ..rows.row import Row
+from ..rows.row import FAILED, Row
 from ..workers import Progress
 from .engine import Engine
 from .job import AnyJob, AnyModelJob, Self
@@ -293,11 +292,11 @@ def _complete(job: AnyJob, out: Path, records: Records) -> None:
         write_atomic(out / file, native.jsonl(left_out))
     elif file:
         (out / file).unlink(missing_ok=True)  # of a run that was ended before
-    about = job.about(left_out)
+    facts = job.about(left_out)
     made = _count(job, records)
     if made < job.count:
-        about["ended early"] = f"{made} of the {job.count} asked for were made"
-    job.complete(with_splits(rows, out), about, out)
+        facts = facts.with_entry("ended early", f"{made} of the {job.count} asked for were made")
+    job.complete(with_splits(rows, out), facts, out)
 
 
 def _can_halve(config: RunConfig, total: int, error: RuntimeError) -> bool:

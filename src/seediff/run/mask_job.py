@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..config.class_names import join_classes
 from ..config.runs import MaskPhotosConfig
@@ -19,6 +19,7 @@ from ..models.describe import ModelInfo
 from ..models.registry import Model
 from ..models.saving_memory import Offload
 from ..prompts.tokens import split_prompts
+from ..report.set_summary import SetFacts
 from ..rows.row import Row
 from ..workers import Progress
 from .engine import Engine
@@ -142,5 +143,5 @@ class MaskJob(SeenPhotoJob[MaskPhotosConfig]):
                 row,
             )
 
-    def about(self, left_out: Sequence[Row]) -> dict[str, Any]:
-        return {**super().about(left_out), "prompts": list(self.config.prompts)}
+    def about(self, left_out: Sequence[Row]) -> SetFacts:
+        return replace(super().about(left_out), prompts=self.config.prompts)

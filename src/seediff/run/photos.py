@@ -11,17 +11,18 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar, TypeVar
 
 from ..config.class_names import reading_key
 from ..config.runs import MaskPhotosConfig, PredictConfig, SegmentPhotosConfig
 from ..errors import UserError
 from ..files.messages import plural
-from ..files.photo_files import FAILED, Photo, find_named
+from ..files.photo_files import Photo, find_named
 from ..files.reading import read_csv
 from ..models.describe import ModelInfo
 from ..models.locate import FOR_DRAWINGS, REAL
-from ..rows.row import Row, failed_row
+from ..report.set_summary import SetFacts
+from ..rows.row import FAILED, Row, failed_row
 from .job import Job, ModelJob
 
 PhotosConfig = TypeVar("PhotosConfig", MaskPhotosConfig, SegmentPhotosConfig, PredictConfig)
@@ -120,11 +121,11 @@ class SeenPhotoJob(PhotoJob[SeenConfig], ModelJob[SeenConfig, PhotoSpec]):
         line = doubt_line(self.model_info, self.config.model_label)
         return [line] if line else []
 
-    def about(self, left_out: Sequence[Row]) -> dict[str, Any]:
-        about = super().about(left_out)
+    def about(self, left_out: Sequence[Row]) -> SetFacts:
+        facts = super().about(left_out)
         if self.doubts:
-            about["note"] = "; ".join(self.doubts)
-        return about
+            facts = facts.with_entry("note", "; ".join(self.doubts))
+        return facts
 
 
 def doubt_line(info: ModelInfo, label: str) -> str:

@@ -21,13 +21,12 @@ from torch import nn
 
 from ..config.settings import differences
 from ..config.train import DAMAGED, TrainConfig, find_begun, with_device
-from ..dataset.native import CARD
 from ..dataset.sample import Sample
 from ..errors import UserError, first_line
 from ..files.messages import show_json
-from ..files.outputs import write_atomic, write_tensors
+from ..files.outputs import CARD, write_atomic
 from ..files.reading import read_json, read_lines
-from ..files.tensors import read_header
+from ..files.tensors import read_header, write_tensors
 from .stages import image_digest
 
 LOSSES = "losses.csv"

@@ -37,7 +37,8 @@ from ..dataset import native
 from ..dataset.sample import Sample
 from ..drawing.charts import can_draw
 from ..errors import Notice, UserError
-from ..files.outputs import CONFIG, open_folder, write_atomic, write_tensors
+from ..files.outputs import CARD, CONFIG, open_folder, write_atomic
+from ..files.tensors import write_tensors
 from ..metrics.confusion import confusion, count_classes
 from ..metrics.scores import class_iou, mean_iou
 from .data import Decoded, Pair, batches
@@ -137,7 +138,7 @@ def train(
     facts = data_fingerprint(data, config.batch_size, validate_every)
     with open_folder(out):
         state = find_state(out, config, TrainingProgress(data=facts))
-        if (out / native.CARD).is_file():
+        if (out / CARD).is_file():
             (out / CHECKPOINT).unlink(missing_ok=True)  # a run that was killed after the card left it
             return _result(out, state, 0.0, 0)
         if not state.step:
@@ -319,7 +320,7 @@ class _Training:
         parameters = sum(p.numel() for p in self.network.parameters())
         write_atomic(self.out / RECORD, (json.dumps(asdict(self.state), indent=2) + "\n").encode())
         card = model_card(self.config, self.data, self.state, np.array(self.history), parameters, self.charts)
-        write_atomic(self.out / native.CARD, card.encode())  # marks the training as finished
+        write_atomic(self.out / CARD, card.encode())  # marks the training as finished
         (self.out / CHECKPOINT).unlink(missing_ok=True)
 
 

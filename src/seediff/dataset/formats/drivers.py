@@ -17,7 +17,7 @@ from ...config.class_names import RESERVED, numbered_names
 from ...errors import UserError
 from ...files.image_files import orientation_of
 from ...files.messages import first_of, plural, show_json
-from ...files.photo_files import without_suffix
+from ...files.names import without_suffix
 from ...files.reading import check_unpacked
 from ...rows.values import NO_SPLIT, no_part, part_of, row_splits
 from ..class_lists import ClassList, number_labels

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from ...errors import UserError
 from ...files.label_maps import IGNORE
-from ...files.photo_files import PHOTO_ENDING, named_images
+from ...files.names import PHOTO_ENDING
+from ...files.photo_files import named_images
 from ..class_lists import ClassList, find_list, list_files
 from .drivers import Import
 from .painting import Labelled

@@ -26,7 +26,8 @@ import numpy as np
 from ...errors import UserError
 from ...files.image_files import check_pixels, orientation_of, read_pixels, turned_back
 from ...files.messages import show_json
-from ...files.photo_files import named_images, visible, without_suffix
+from ...files.names import without_suffix
+from ...files.photo_files import named_images, visible
 from ...files.reading import (
     ABSENT,
     ARCHIVES,

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+import msgspec
 import numpy as np
 
 from ..dataset.split import check_seed
@@ -38,12 +40,12 @@ class Score(NamedTuple):
 
     kind: Literal["whole", "group", "class"]
     """What is scored: the whole set, some of its classes, or one class."""
-    measure: str
-    """What is measured, such as "IoU" of a class, and "mIoU" of a group or the whole set."""
+    quantity: str
+    """What the figure is, such as "IoU" of a class, and "mIoU" of a group or the whole set."""
     figure: Figure
-    """Its name is that of the class or group; of the whole set, that of what is measured."""
-    table: int = 0
-    """The number of the measure, and of its table."""
+    """Its name is that of the class or group; of the whole set, the quantity."""
+    measure: Measure
+    """The measure in whose table the score is. The accuracy is in the table of IoU."""
 
 
 def score_all(
@@ -58,14 +60,17 @@ def score_all(
     classes: list[Score] = []
     groups: list[Score] = []
     whole: list[Score] = []
-    for table, measure in enumerate(measure for measure in MEASURES if measure.counted in counts):
+    for measure in MEASURES:
+        if measure.counted not in counts:
+            continue
         scores = drawn[measure.counted].of_classes(protocol.classes, measure)
-        classes += [Score("class", measure.name, score, table) for score in scores.values()]
-        groups += [Score("group", measure.mean, mean, table) for mean in group_means(protocol, scores)]
+        classes += [Score("class", measure.name, score, measure) for score in scores.values()]
+        groups += [Score("group", measure.mean, mean, measure) for mean in group_means(protocol, scores)]
         mean = mean_figure(measure.mean, [scores[name] for name in protocol.counted])
-        whole.append(Score("whole", measure.mean, mean, table))
+        whole.append(Score("whole", measure.mean, mean, measure))
     if accuracy_name:
-        whole.insert(1, Score("whole", accuracy_name, drawn["all"].of_all(accuracy_name, accuracy)))
+        right = drawn["all"].of_all(accuracy_name, accuracy)
+        whole.insert(1, Score("whole", accuracy_name, right, MEASURES[0]))
     return [*classes, *groups, *whole]
 
 
@@ -96,11 +101,15 @@ class Scores:
     """(I, 3, C) int64: true positives, false positives and false negatives of each class in each image, in pixels."""
     seed: int
 
-    def named(self, kind: str, table: int = 0) -> dict[str, Figure]:
-        """Name → figure of the scores of a kind. "class": each class's IoU, in the order of ids, NaN if it is neither
-        in the truth nor predicted; "group": the mean IoU of each group, and `harmonic`, if the protocol has one.
-        table: of another measure."""
-        return {score.figure.name: score.figure for score in self.scores if (score.kind, score.table) == (kind, table)}
+    def of(self, measure: Measure) -> list[Score]:
+        """The scores in the table of a measure."""
+        return [score for score in self.scores if score.measure == measure]
+
+    def named(self, kind: str, measure: Measure = MEASURES[0]) -> dict[str, Figure]:
+        """Name → figure of the scores of a kind by a measure, IoU by default. "class": each class's, in the order of
+        ids, NaN if it is neither in the truth nor predicted; "group": the mean of each group, and `harmonic`, if the
+        protocol has one."""
+        return {score.figure.name: score.figure for score in self.of(measure) if score.kind == kind}
 
     @property
     def per_class(self) -> dict[str, Figure]:
@@ -110,7 +119,7 @@ class Scores:
     @property
     def whole(self) -> dict[str, Figure]:
         """What is measured of the whole set, such as "mIoU" → its figure."""
-        return {score.measure: score.figure for score in self.scores if score.kind == "whole"}
+        return {score.quantity: score.figure for score in self.scores if score.kind == "whole"}
 
     @property
     def miou(self) -> Figure:
@@ -120,8 +129,7 @@ class Scores:
     @property
     def measures(self) -> list[Measure]:
         """The measures, in the order of tables."""
-        names = {score.measure for score in self.scores if score.kind == "class"}
-        return [measure for measure in MEASURES if measure.name in names]
+        return list(dict.fromkeys(score.measure for score in self.scores))
 
     @property
     def pixels(self) -> np.ndarray:
@@ -137,7 +145,7 @@ class Scores:
             place = made
             if score.kind != "whole":
                 place = sections.setdefault(SECTIONS[score.kind], {}).setdefault(score.figure.name, {})
-            place |= score.figure.keyed(score.measure.lower().replace(" ", "_"))
+            place |= score.figure.keyed(score.quantity.lower().replace(" ", "_"))
         for key, values in counts.items():
             for name, value in zip(self.protocol.classes, values.tolist(), strict=True):
                 sections[SECTIONS["class"]][name][key] = value
@@ -169,12 +177,11 @@ class Scores:
         heading of the classes' shares of the pixels."""
         shares = dict(zip(self.protocol.classes, (self.pixels / self.pixels.sum()).tolist(), strict=True))
         tables: list[ScoreTable] = []
-        for number, measure in enumerate(self.measures):
+        for measure in self.measures:
             rows: list[Sequence[Value]] = []
             sums: list[Sequence[Value]] = []
-            for kind, _, figure, table in self.scores:
-                if table != number:
-                    continue
+            for score in self.of(measure):
+                kind, figure = score.kind, score.figure
                 if kind != "class":
                     means = (figure, *often_shown(figure))
                     sums += [(self.name_of(kind, mean), *cells(mean), "") for mean in means]
@@ -188,24 +195,23 @@ class Compared(NamedTuple):
     """A score of two predictions; a mean is over the classes that both have."""
 
     kind: str
-    """As in `Score`, like the next two."""
-    measure: str
-    table: int
+    quantity: str
+    """Both as in `Score`."""
     one: Figure
     other: Figure
     difference: Figure
 
 
-def compare(scores: Scores, others: Scores) -> list[Compared]:
-    """All scores of two predictions for the same images, with their paired differences."""
+def compare(scores: Sequence[Score], others: Sequence[Score]) -> list[Compared]:
+    """Scores of two predictions for the same images, with their paired differences."""
     found: list[Compared] = []
-    for (kind, measure, figure, table), score in zip(scores.scores, others.scores, strict=True):
-        pairs: list[tuple[Figure, ...]] = [figure.of_same_classes(score.figure)]
+    for score, same in zip(scores, others, strict=True):
+        pairs: list[tuple[Figure, ...]] = [score.figure.of_same_classes(same.figure)]
         often = often_shown(*pairs[0])
         if often:
             pairs.append(often)
         for one, other in pairs:
-            found.append(Compared(kind, measure, table, one, other, one.minus(other)))
+            found.append(Compared(score.kind, score.quantity, one, other, one.minus(other)))
     return found
 
 
@@ -221,14 +227,14 @@ def without_interval(*sets: Scores) -> list[str]:
     """Sentences that name the classes without an interval; [] if all have one."""
     lines: list[str] = []
     said: set[str] = set()
-    for table, measure in enumerate(sets[0].measures):
+    for measure in sets[0].measures:
         figures: dict[str, Figure] = {}
         for scores in sets:
-            figures |= scores.named("class", table)
+            figures |= scores.named("class", measure)
         few = [f"{name} ({figure.pictures})" for name, figure in figures.items() if _is_rare(figure)]
         more = [about for about in few if about not in said]
         if more:
-            begin = f"{measure.name}: without" if table else "Without"
+            begin = "Without" if measure == MEASURES[0] else f"{measure.name}: without"
             lines.append(f"{begin} interval, because fewer than {FEWEST} images show them: {', '.join(more)}.")
         said.update(more)
     return lines
@@ -236,6 +242,11 @@ def without_interval(*sets: Scores) -> list[str]:
 
 def _is_rare(figure: Figure) -> bool:
     return figure.pictures < FEWEST and not math.isnan(figure.value)
+
+
+def as_json(scores: object) -> Any:
+    """Scores as JSON values. scores: dataclasses, dicts and tuples, nested in any way; NaN becomes None."""
+    return json.loads(msgspec.json.encode(scores))
 
 
 def check_bootstrap(seed: int, draws: int) -> None:
