@@ -61,7 +61,7 @@ ABSENT = "no such file; a finished SeeDiff dataset has one"
 _MADE = re.compile(rf"{CONFIGS}/[0-9a-f]{{16}}\.toml|{re.escape(CONFIG)}")
 
 
-def made_by(folder: Path, made: str | None) -> Path | None:
+def config_file(folder: Path, made: str | None) -> Path | None:
     """The configuration that made a mask: the file that the row names, or else the set's own; None if there is no such
     file. folder: the dataset. made: the row's `made`."""
     name = made or CONFIG
@@ -184,7 +184,7 @@ class RowReader:
         self.classes = classes
         self.ids = ids_by_name(classes)
         self.kinds = [kind for kind in EXTRAS if inside(folder, kind).is_dir()]
-        self.made_by = cache(partial(made_by, folder))
+        self.config_of = cache(partial(config_file, folder))
         self.last = {action.sample: action for action in actions}
         self.names: set[str] = set()
 
@@ -221,7 +221,7 @@ class RowReader:
     def _extras(self, name: str, row: Row) -> Extras:
         """The optional files of a sample. row: as for `sample`. Raises UserError for a file that leads out of the
         dataset."""
-        config = self.made_by(row.made)
+        config = self.config_of(row.made)
         extras: Extras = {}
         class_ids = range(1, len(self.classes) + 1) if row.class_ids is None else row.class_ids
         for kind, class_id in [(ATTENTION, None), *((SOFT, one) for one in class_ids)]:

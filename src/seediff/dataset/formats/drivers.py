@@ -207,16 +207,8 @@ class Import(ImportOptions, Notes):
         found = self._with_files(pictures)
         paths = [str(one.image or one.name) for one in found]
         named, others = read_lists(self.files, [*lists, *find_lists(self.files, root)], paths)
-        # Which pictures: those in the list that the user named, or else all that are in the set
-        titled = list[tuple[str, Path]]()
-        if self.split and not part_of(self.split):
-            titled = find_lists(self.files, root, self.split)
-        if titled:
-            kept = sorted(read_lists(self.files, titled, paths)[0])
-        else:
-            kept = [i for i, one in enumerate(found) if i in named or not one.listed]
-            left_out = len(found) - len(kept)
-            self.count(left_out, f"of {len(found)} images without labels, or in no list of a part: left out")
+        titled = self._titled_lists(root)
+        kept = sorted(read_lists(self.files, titled, paths)[0]) if titled else self._in_set(found, named)
         # Their parts, and those of the part that the user named
         found = [found[i] for i in kept]
         parts = self._parts_of(found, [named.get(i) for i in kept], len(others))
@@ -229,6 +221,21 @@ class Import(ImportOptions, Notes):
         if self.split is not None and not samples:
             raise no_part(self.split, self.path, (part_of(part or "") or part or "train" for part in parts))
         return samples
+
+    def _titled_lists(self, root: Path) -> list[tuple[str, Path]]:
+        """The lists that `split` names, if it is no split's name, as `find_lists` returns them. root: the set's
+        folder."""
+        if not self.split or part_of(self.split):
+            return []
+        return find_lists(self.files, root, self.split)
+
+    def _in_set(self, found: Sequence[Labelled], named: Collection[int]) -> list[int]:
+        """The positions of the pictures that are in the set. named: positions of those in a list of a part. A note
+        counts the others."""
+        kept = [i for i, one in enumerate(found) if i in named or not one.listed]
+        left_out = len(found) - len(kept)
+        self.count(left_out, f"of {len(found)} images without labels, or in no list of a part: left out")
+        return kept
 
     def _with_files(self, pictures: Iterable[Labelled]) -> list[Labelled]:
         """The pictures that exist, with their files. Raises UserError if two entries mean one picture."""

@@ -83,21 +83,21 @@ def clean_labels(labels: np.ndarray, least: int) -> np.ndarray:
     left. A piece may join another one, and together they may be large enough."""
     pieces = connected(labels.astype(np.int32) + 1, CROSS)[0]
     small = np.bincount(pieces.ravel())[pieces] < least
-    # Plain bytes, because single numbers of an array are slow. Large pieces count as seen: they only grow.
-    after, seen = bytearray(labels.tobytes()), bytearray((~small).tobytes())
+    # Plain bytes, because single numbers of an array are slow. Large pieces are settled: they only grow.
+    after, settled = bytearray(labels.tobytes()), bytearray((~small).tobytes())
     for start in np.flatnonzero(small).tolist():
-        if seen[start]:
+        if settled[start]:
             continue
-        piece, border = _piece_at(start, after, labels.shape[1], seen)
+        piece, border = _piece_at(start, after, labels.shape[1], settled)
         if len(piece) >= least or after[start] == IGNORE or not border:
             continue
         counts = Counter(after[at] for at in border)
         label = min(counts, key=lambda label: (-counts[label], label))
-        joins_seen = any(after[at] == label and seen[at] for at in border)  # otherwise both are one piece later
+        joins_settled = any(after[at] == label and settled[at] for at in border)  # otherwise both are one piece later
         for at in piece:
-            after[at], seen[at] = label, False
-        if joins_seen:  # with all that it connects, it is large enough
-            _piece_at(start, after, labels.shape[1], seen)
+            after[at], settled[at] = label, False
+        if joins_settled:  # with all that it connects, it is large enough
+            _piece_at(start, after, labels.shape[1], settled)
     return np.frombuffer(bytes(after), np.uint8).reshape(labels.shape)
 
 

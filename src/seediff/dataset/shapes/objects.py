@@ -55,7 +55,8 @@ class Objects:
 
     @cached_property
     def boxes_xyxy(self) -> list[tuple[int, int, int, int]]:
-        """(left, top, right, bottom) of each object in pixels; right and bottom are exclusive."""
+        """(left, top, right, bottom) of each object in pixels; right and bottom are exclusive. Each
+        object must have a pixel (`visible`)."""
         from scipy import ndimage
 
         return [(x.start, y.start, x.stop, y.stop) for y, x in ndimage.find_objects(self.numbers)]
