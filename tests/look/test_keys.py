@@ -74,6 +74,15 @@ def test_undo_belongs_to_the_last_action_wherever_the_page_has_gone(fresh, steps
         shown_sample(page, "000000")
 
 
+def test_a_second_judgement_is_about_the_next_sample_before_it_is_loaded(fresh):
+    page, out = fresh
+    page.locator("#grid").focus()
+    press(page, "Enter", "a", "a")
+    shown_sample(page, "000002")
+    saved(page)
+    assert verdicts(out) == {"000000": "accepted", "000001": "accepted"}
+
+
 def test_keys_act_wherever_the_focus_is_no_field(fresh):
     page, out = fresh
     page.click("#select-all")

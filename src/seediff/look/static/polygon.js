@@ -12,7 +12,7 @@ export class Polygon extends Tool {
   corner = -1;
   from = null;
   before = null; // the label map without it
-  value = 0;
+  painted = 0; // the class that it was closed with
 
   get open() { return this.points.length > 0 && !this.closed; }
 
@@ -90,7 +90,7 @@ export class Polygon extends Tool {
     if (!this.open) return false;
     if (this.points.length < 3) return this.cancel();
     if (!view.startPainting(this)) return true;
-    Object.assign(this, { corner: -1, closed: true, before: view.labels.slice(), value: view.classes.value });
+    Object.assign(this, { corner: -1, closed: true, before: view.labels.slice(), painted: view.classes.value });
     view.finish(this.name, this.paint());
     this.redraw();
     return true;
@@ -100,7 +100,7 @@ export class Polygon extends Tool {
   paint() {
     const { labels, width, height } = this.view;
     labels.set(this.before);
-    paint.polygon(labels, width, height, this.points, this.value);
+    paint.polygon(labels, width, height, this.points, this.painted);
     return [0, 0, width, height];
   }
 }

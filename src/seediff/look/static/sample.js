@@ -7,7 +7,7 @@ import { fillTools } from "./keys.js";
 import { Objects } from "./objects.js";
 import { $, VERDICT, disable, element, hint, percent } from "./page.js";
 import { Polygon } from "./polygon.js";
-import { fetchSample, forget, forgetAll, hear, load } from "./samples.js";
+import { all, fetchSample, forget, forgetAll, hear, load } from "./samples.js";
 import { Segments } from "./segments.js";
 import { css, nameOf, set } from "./set.js";
 import { Stage } from "./stage.js";
@@ -124,12 +124,13 @@ export class SampleView {
   async open(number) {
     const turn = ++this.turn;
     this.leave();
-    this.number = number;
+    Object.assign(this, { number, about: all[number] }); // the same sample's, for a judgement before it is loaded
     $("sample").ariaBusy = true;
     await this.changes.last;
     const { about, photo, labels } = await load(number);
     forgetAll();
     if (turn !== this.turn) return;
+    if (about.version < this.about.version) return void (await this.open(number)); // from before an own change
     hear(about);
     const { height, width } = labels;
     Object.assign(this, { about, height, width, labels: labels.values });

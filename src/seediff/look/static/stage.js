@@ -89,12 +89,13 @@ export class Stage {
     const { pressed } = this;
     this.pressed = false;
     if (pressed) this.tool.up();
-    this.tool.erasing = false;
+    Object.assign(this.tool, { erasing: false, joining: false });
   }
 
   abort() {
     if (this.pressed) this.tool.abort();
-    this.pressed = this.tool.erasing = false;
+    this.pressed = false;
+    Object.assign(this.tool, { erasing: false, joining: false });
   }
 
   pinch(event) {
