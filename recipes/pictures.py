@@ -18,7 +18,8 @@ from PIL import Image
 import seediff
 from seediff import Dataset
 from seediff.config.class_names import SEGMENT
-from seediff.drawing.overlays import contact_sheet, fit_side, overlay, shown_ids, shrink
+from seediff.drawing.colours import shown_ids
+from seediff.drawing.overlays import contact_sheet, fit_side, overlay, shrink
 from seediff.files.image_files import compress_image
 from seediff.files.outputs import write_atomic
 

@@ -9,7 +9,7 @@ their sum. N is min-max; rows of SA sum to 1.
 
 from types import ModuleType
 
-from seediff.masks.methods import register_method
+from seediff.masks.own_methods import register_method
 
 from . import diffsegmenter, fa_seg, iseg_walk, nerve_walk, reference
 

@@ -21,7 +21,8 @@ from scipy.cluster.vq import kmeans2
 from seediff.attention.windows import View
 from seediff.config.methods import SEGMENT_OPTIONS, SegmentConfig
 from seediff.config.settings import check_table
-from seediff.drawing.overlays import UNNAMED, contact_sheet, fit_side, overlay
+from seediff.drawing.colours import UNNAMED
+from seediff.drawing.overlays import contact_sheet, fit_side, overlay
 from seediff.errors import UserError
 from seediff.files.image_files import compress_image
 from seediff.files.label_maps import resize_nearest
@@ -252,7 +253,7 @@ def try_ways(model: Model, pairs: Pairs, ways: Mapping[str, Way], *, about: str)
             else:
                 k = truth if way.k == "truth" else way.k
                 proposals = propose(seen[way.method][number % BATCH], way, k, 0)
-                segments = follow_edges(image, label(proposals, size).numpy(), way)
+                segments = follow_edges(image, label(proposals, size), way)
             table = contingency(segments, exact, pairs.classes)
             tested[name].counts.append(count_matched(table, match([table])))
             tested[name].segments.append(int(segments.max()) + 1)

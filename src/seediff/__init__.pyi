@@ -10,7 +10,7 @@ from .errors import UserError as UserError
 from .evaluate.evaluation import evaluate as evaluate_predictions
 from .files.photo_files import find_photos as find_photos
 from .masks.make_masks import make_masks as make_masks
-from .masks.methods import register_method as register_method
+from .masks.own_methods import register_method as register_method
 from .models.families import register_family as register_family
 from .models.registry import load_model as load_model
 from .run.generate_job import generate as generate

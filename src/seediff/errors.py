@@ -55,6 +55,15 @@ class Notice(UserWarning):
     """A warning about a run that goes on. The command line prints it as one line."""
 
 
+def not_finite(what: str, dtype: str) -> UserError:
+    """The error for values that are NaN or infinite. what: a plural noun for the values. dtype: their number format."""
+    dtype = dtype.removeprefix("torch.")
+    if dtype == "float16":
+        return UserError("dtype", f"float16: overflowed: {what} are not numbers", "use float32 or bfloat16")
+    problem = f"{what} are not numbers, although it computes in {dtype}"
+    return UserError("model", problem, "its weights, or what was changed in them, may be damaged")
+
+
 def first_line(error: BaseException) -> str:
     """The first sentence of another library's error, on one line, without names of exception classes. A line that ends
     in a colon is joined to the next line. An error without a text gives the words of its class: `out of memory

@@ -76,7 +76,7 @@ def open_sample(page, name):
 
 def shown_mask(page):
     """(H, W) uint8 ids of the classes drawn over the picture, recognised by their colours; 0 where nothing is drawn."""
-    from seediff.drawing.overlays import mask_colours
+    from seediff.drawing.colours import mask_colours
 
     found = page.evaluate(
         """() => { const canvas = document.querySelector('#mask');

@@ -153,7 +153,7 @@ class Kind:
 def _guided(family):
     """`guided` of a family's pipelines."""
     book = BOOKS[file_of(family)]
-    if family.distilled:
+    if family.embeds_guidance:
         return ""
     if book.calls == 2:
         return "calls"

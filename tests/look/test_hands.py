@@ -11,7 +11,7 @@ from PIL import Image
 from seediff.config.runs import GenerateConfig
 from seediff.dataset.encoding import read_label_map
 from seediff.dataset.reviews import read_actions
-from seediff.drawing.overlays import mask_colours
+from seediff.drawing.colours import mask_colours
 from seediff.run.generate_job import generate
 
 pytestmark = [needs_chromium, pytest.mark.slow]

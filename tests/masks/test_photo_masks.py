@@ -22,14 +22,15 @@ def test_masks_follow_the_edges_of_the_photograph(megapixels, size):
     photo[:, 70:] = 230
     soft = torch.zeros(1, 32, 40)
     soft[:, :, 19:] = 1  # the edge is at 17.5
-    view = replace(View.whole(photo.shape, photo), shape=(32, 40), edge_megapixels=megapixels, weights={})
+    view = replace(View.whole(photo.shape, photo), shape=(32, 40), edge_megapixels=megapixels)
     config = MaskConfig(pamr_dilations=(1, 2, 4))
-    refined = refine(view, soft, config)
+    kept = {}
+    refined = refine(view, soft, config, kept=kept)
     assert refined.shape[1:] == size
     shown = refined[0] > 0.5
     assert (shown == (torch.arange(size[1]) >= round(70 * size[1] / 160))).float().mean() > 0.97
-    assert torch.equal(refine(replace(view, weights=None), soft, config), refined)
-    assert len(view.weights) == 1
+    assert torch.equal(refine(view, soft, config), refined)
+    assert len(kept) == 1
     assert refine(view, soft, MaskConfig(pamr=False)) is soft
 
 

@@ -1,10 +1,13 @@
 """Results in other programs."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from builders.refusals import user_error
 
+from seediff.attention.windows import Window
 from seediff.masks.quality import confidence
 from seediff.masks.results import MaskResult
 from seediff.segments.make_segments import Segments
@@ -25,7 +28,6 @@ def test_detections_of_supervision():
     assert found.class_id.tolist() == [0, 1]
     assert found.data["class_name"].tolist() == ["dog", "cat"]
     assert found.confidence.tolist() == pytest.approx([0.8 - 0.8 / 39, 0], abs=1e-3)
-    assert len(found[found.confidence > 0.5]) == 1
     assert found.xyxy.tolist() == [[2, 1, 4, 3], [6, 4, 7, 5]]
     assert np.array_equal(found.mask[0], result().label_map == 1)
     picture = supervision.MaskAnnotator().annotate(result().pixels.copy(), found)
@@ -59,5 +61,7 @@ def test_cutouts():
     soft = np.asarray(result().cutout("dog", soft=True))
     assert soft[0, 0, 3] == 128  # half as high
     assert soft[5, 7, 3] == 0
+    seen = replace(result(), soft=result().soft[:, :3, :4], window=Window(0, 0, 3, 4))  # the model saw a corner
+    assert seen.cutout("dog", soft=True).size == (8, 6)
     with user_error("^cutout: 'cot' has no mask; classes: dog, cat, cow"):
         result().cutout("cot")

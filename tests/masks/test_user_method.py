@@ -5,8 +5,8 @@ from refusals import user_error
 
 from seediff.config.methods import METHOD_FACTS, MaskConfig, maps_read
 from seediff.config.runs import MaskPhotosConfig
-from seediff.masks.make_masks import make_masks, soft_mask
-from seediff.masks.methods import register_file, register_method
+from seediff.masks.make_masks import label_pixels, make_masks, soft_mask
+from seediff.masks.own_methods import register_file, register_method
 
 FILE = """
 from dataclasses import dataclass
@@ -58,7 +58,7 @@ STATED = {
     "mask": {"beta": 0.45},
     "levels": {"cross": "seed_level", "self": [4, 2]},
     "plain_means": True,
-    "last_steps": {"resize": "bicubic", "cut": 0.5, "threshold": 0.8},
+    "last_steps": {"resize": "bicubic", "cut": 0.5, "threshold": 0.0},
     "models": {"mini": {"mask": {"beta": 0.2}, "capture": {"layers": "last"}}},
 }
 
@@ -67,7 +67,8 @@ def test_a_method_may_state_its_levels_its_last_steps_and_what_models_need():
     register_method("stated", lambda maps, name, config: maps.cross_at(config.seed_level, name), STATED)
     config = MaskConfig(method="stated", seed_level=2)
     assert maps_read(config) == {"cross": (2,), "self": (4, 2)}
-    assert (config.facts.last_steps.resize, config.facts.last_steps.threshold) == ("bicubic", 0.8)
+    assert config.facts.last_steps.resize == "bicubic"
+    assert label_pixels(torch.zeros(1, 1, 1), config).item() == 1
     elsewhere, mini = (
         MaskPhotosConfig.recommended(classes=("dog",), model=model, mask={"method": "stated"})
         for model in ("sd1.5", "mini")

@@ -6,7 +6,7 @@ from refusals import user_error
 from recipes.mini.text import build_tokenizer
 from seediff.config.class_names import spoken
 from seediff.config.names_in_texts import ANY_WORD, any_name
-from seediff.models.families.inputs import Reader
+from seediff.models.families.readers import Reader
 from seediff.prompts.tokens import find_weight, locate_columns, read, split_prompts, token_spans
 
 

@@ -5,7 +5,8 @@ import torch
 from PIL import Image
 from refusals import user_error
 
-from seediff.drawing.overlays import css_colour, heat_colours, mask_colours, overlay
+from seediff.drawing.colours import css_colour, heat_colours, mask_colours
+from seediff.drawing.overlays import overlay
 from seediff.masks.results import MaskResult
 from seediff.script.heatmap import SIDE, HeatMap, heat_sheet
 from seediff.segments.make_segments import Segments

@@ -4,7 +4,8 @@ from builders.reference_attention import BOOKS, sweep
 from builders.refusals import user_error
 
 import seediff
-from seediff.models.families import named_readers, network_family
+from seediff.models.families import network_family
+from seediff.models.families.readers import named_readers
 from seediff.script.which_columns import Named, read_text
 
 HOW = {"height": 64, "width": 64, "num_inference_steps": 1, "output_type": "np"}

@@ -11,7 +11,7 @@ from seediff.segments.labelling import label
 def diffcut(features, *, size, tau=0.5, alpha=10):
     """Segments (H, W) of one image's features."""
     config = SegmentConfig(method="diffcut", cut_threshold=tau, cut_power=alpha)
-    return label(cut_features(features, config), size).numpy()
+    return label(cut_features(features, config), size)
 
 
 def published_cut(graph, tau, painted, clusters, level=0):

@@ -113,7 +113,7 @@ class CallReader:
         """(states, their versions, rows) of the last KNOWN_CALLS calls. It keeps these states alive, so that no other
         states can take their place in memory."""
         self._places: torch.Tensor | None = None
-        """The first call's places (`Family.places`), which count for all: reading them waits for the GPU."""
+        """The first call's places (`Family.places_input`), which count for all: reading them waits for the GPU."""
 
     def read(self, network: Any, inputs: NetworkInputs) -> NetworkCall | None:
         """Read the network's next call. Returns it if it is recorded, otherwise None.
@@ -177,7 +177,7 @@ class CallReader:
 
     def _with_known_places(self, inputs: NetworkInputs) -> NetworkInputs:
         """The inputs of a call, with the places of the first one, whose pictures are known."""
-        name = self._plan.family.places
+        name = self._plan.family.places_input
         if not name:
             return inputs
         if self._places is None or self._places.shape != inputs[name].shape:

@@ -15,11 +15,11 @@ from PIL import Image
 
 from ..config.class_names import join_classes
 from ..config.fields import Size, pixels
-from ..errors import UserError, first_line
+from ..errors import UserError, first_line, not_finite
 from ..files.image_files import on_white
-from ..models.families.inputs import DrawRequest, Reader
+from ..models.families.inputs import DrawRequest
+from ..models.families.readers import Reader
 from ..models.registry import Model
-from ..models.weights import no_number
 from ..prompts.specs import SampleSpec
 from ..prompts.tokens import check_length, locate_columns, readings_of
 from .maps import AttentionMaps
@@ -74,7 +74,7 @@ def generate_batch(
     # 3. Maps first, because their error names the layer that overflowed; an image would only be black
     maps = recorder.maps(words, texts)
     if not np.isfinite(result.images).all():
-        raise no_number("pixels of the drawn image", model.dtype)
+        raise not_finite("pixels of the drawn image", model.dtype)
     drawn = [(image * 255).round().astype(np.uint8) for image in result.images]
     return [np.array(on_white(Image.fromarray(image))) for image in drawn], maps
 

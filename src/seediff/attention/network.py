@@ -33,7 +33,8 @@ import torch
 from ..errors import Notice, UserError
 from ..models.families import network_family, pipeline_family
 from ..models.families.family import NETWORK_PARTS, Family
-from ..models.families.inputs import TOKENIZERS, Hook, class_names, hear_calls, wrap
+from ..models.families.inputs import Hook, class_names, hear_calls, wrap
+from ..models.families.readers import TOKENIZERS
 from ..models.layers import KINDS, Kind
 from .layers import LayerRecorder
 from .plan import CapturePlan

@@ -16,10 +16,9 @@ from typing import Any
 
 import torch
 
-from ..errors import Notice, UserError, first_line
+from ..errors import Notice, UserError, first_line, not_finite
 from ..models.families.inputs import NetworkInputs
 from ..models.layers import KINDS, Kind
-from ..models.weights import no_number
 from .calls import CallReader, NetworkCall
 from .maps import AttentionMaps, Grid
 from .plan import CapturePlan
@@ -159,9 +158,9 @@ class AttentionRecorder:
         if self.error is not None:
             raise self.error
         self._check_layers()
-        bad = self.running.not_finite()
+        bad = self.running.broken_layers()
         if bad:
-            raise no_number(f"probabilities of {_listed(bad)}", self.calls.latest.dtype)
+            raise not_finite(f"probabilities of {_listed(bad)}", self.calls.latest.dtype)
         self._means = self.running.average()
         return self._means
 

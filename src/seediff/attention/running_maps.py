@@ -160,7 +160,7 @@ class RunningMaps:
 
     # The result
 
-    def not_finite(self) -> list[str]:
+    def broken_layers(self) -> list[str]:
         """The names of the layers with probabilities that are not finite."""
         finite = torch.stack([*self._finite.values()]).isfinite().tolist()  # waits for the GPU once
         return [layer for layer, is_finite in zip(self._finite, finite, strict=True) if not is_finite]

@@ -16,11 +16,10 @@ import torch
 from ..config.fields import check_sides
 from ..config.methods import CaptureConfig
 from ..config.sides import partners
-from ..errors import UserError
+from ..errors import UserError, not_finite
 from ..models.families.inputs import NetworkInputs
 from ..models.layers import Kind
 from ..models.registry import Model
-from ..models.weights import no_number
 from ..prompts.tokens import locate_columns
 from .draw import attended_texts
 from .maps import AttentionMaps, Grid
@@ -42,7 +41,7 @@ def encode_images(model: Model, images: Sequence[np.ndarray]) -> torch.Tensor:
     latents = model.family.latents(model.pipe, pixels)
     model.rest()
     if not latents.isfinite().all():
-        raise no_number("the encoded images", model.dtype)
+        raise not_finite("the encoded images", model.dtype)
     return latents
 
 

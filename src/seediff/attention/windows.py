@@ -72,8 +72,6 @@ class View:
     """A photograph's number in its run, which decides the noise that is added to it."""
     edge_megapixels: float = 0.0
     """Masks follow the edges of the window at up to this size, if it is more than `shape`, which counts otherwise."""
-    weights: dict[Any, Any] | None = None
-    """PAMR's weights by their constants, kept for the next masks of this picture; None: they are not kept."""
 
     @classmethod
     def whole(cls, size: Sequence[int], pixels: np.ndarray | None = None) -> View:

@@ -20,7 +20,7 @@ from .options import HERE, Quiet, option
 from .typed import ANY_CLASS, NOTHING, Typed
 
 if TYPE_CHECKING:
-    from ..models.families.inputs import Reader
+    from ..models.families.readers import Reader
 
 OnePicture = Annotated[
     GenerateConfig, "model base lora lora_scale seed device dtype steps guidance_scale scheduler size"

@@ -52,7 +52,7 @@ class CommandLine:
 
             typed = flatten(bound.arguments["typed"])
             if ".py:" in typed.get("mask.method", ""):
-                from ..masks.methods import register_file
+                from ..masks.own_methods import register_file
 
                 typed["mask.method"] = register_file(typed["mask.method"])
             bound.arguments["typed"] = typed

@@ -61,7 +61,7 @@ def look(
     from ..look.serve import serve
 
     if method is not None:
-        from ..masks.methods import register_file
+        from ..masks.own_methods import register_file
 
         register_file(method)
 

@@ -23,7 +23,7 @@ from .fields import MASKS, RESEARCH, WORD, AtLeastZero, Count, Positive, Several
 from .names_in_texts import check_prompts
 
 Method = Literal["seediff", "ca", "ca_sa", "daam"]
-"""The names of the package's own mask methods. `register_method` (masks/methods.py) adds others."""
+"""The names of the package's own mask methods. `register_method` (masks/own_methods.py) adds others."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class MethodFacts:
     """Model → the method's constants for it, in the form of `defaults`."""
     last_steps: LastSteps = LastSteps()
     user_function: Callable[..., Any] | None = None
-    """The function of a user's own method (masks/methods.py); None for the package's methods."""
+    """The function of a user's own method (masks/own_methods.py); None for the package's methods."""
 
     @property
     def special_options(self) -> set[str]:

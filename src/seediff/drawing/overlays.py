@@ -1,89 +1,22 @@
-"""Draws masks and attention, and has their colours. Arrays are images (H, W, 3) uint8, label maps (H, W) uint8 with 0
-for the background and 255 for ignored pixels, and soft maps (H, W) in [0, 1].
-
-Masks are drawn in bright colours. The files of masks have VOC's palette, most of whose colours are dark.
-"""
+"""Draws masks and attention: pictures with masks over them, cut out of them, with names, and beside each other. Arrays
+are images (H, W, 3) uint8, label maps (H, W) uint8 with 0 for the background and 255 for ignored pixels, and soft maps
+(H, W) in [0, 1]."""
 
 from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from ..files.label_maps import IGNORE
+from .colours import css_colour, heat_colours, is_dark, mask_colours, to_levels
 
-BRIGHT = (
-    "ff870f", "783cff", "b4b4ff", "c32d78", "d2ffa5", "5ab4a5", "ff0f0f", "b4fff0", "e1ff1e", "3c78a5",
-    "7878e1", "3c870f", "96e196", "a5e1ff", "9696ff", "5a96b4", "d2d22d", "b47869", "3cc369", "69d2c3",
-)  # fmt: skip
-"""Twenty bright colours of classes, which people with red-green blindness can distinguish, too. The first differ
-most."""
-GREYS = ("f5f5f5", "a0a0a0", "d2d2d2", "787878", "e1dcd2", "8c8c96")
-"""Colours of segments without a name, in pictures in which classes have the bright colours."""
-IGNORED = "e0e0c0"
-UNNAMED = 201
-"""Ids from this one on are drawn in GREYS; the ids below it, in BRIGHT again and again."""
-
-VIRIDIS_ANCHORS = (
-    "440154", "481a6c", "472f7d", "414487", "39568c", "31688e", "2a788e", "23888e",
-    "1f988b", "22a884", "35b779", "54c568", "7ad151", "a5db36", "d2e21b", "fde725",
-)  # fmt: skip
-"""Sixteen evenly spaced colours of viridis. Lightness grows evenly, so colour-blind readers see the same order."""
 LABEL_HEIGHT = 18  # pixels, of a line of text beneath a tile
 LEAST_SIDE = 256
 """Results with a shorter longer side, in pixels, are drawn enlarged to it."""
-
-
-@lru_cache(maxsize=1)
-def mask_colours() -> np.ndarray:
-    """(256, 3) uint8: the colour of each id of a label map. Read-only."""
-    classes = [BRIGHT[number % len(BRIGHT)] for number in range(UNNAMED - 1)]
-    unnamed = [GREYS[number % len(GREYS)] for number in range(IGNORE - UNNAMED)]
-    table = np.array([list(bytes.fromhex(one)) for one in ("000000", *classes, *unnamed, IGNORED)], np.uint8)
-    table.setflags(write=False)
-    return table
-
-
-def is_dark() -> np.ndarray:
-    """(256,) bool: whether the colour of each id is dark. A white line around a dark colour is seen best."""
-    return mask_colours() @ np.array([0.299, 0.587, 0.114]) <= 128
-
-
-def css_colour(label: int) -> str:
-    """The colour of an id in CSS: #rrggbb."""
-    return f"#{mask_colours()[label].tobytes().hex()}"
-
-
-def shown_ids(label_map: np.ndarray, numbers: np.ndarray, unnamed: int, *, alone: bool) -> np.ndarray:
-    """(H, W) uint8: the label map for drawing, in which each segment without a name has its own id, and so its own
-    colour.
-
-    label_map: (H, W) uint8. numbers: (H, W), the number of each pixel's object; 0: no object. unnamed: the class id of
-    segments without a name. alone: True: there is no other class, and the segments get bright colours. False: they get
-    greys.
-    """
-    first, stop = (1, UNNAMED) if alone else (UNNAMED, IGNORE)  # ids from `first` on, below `stop`
-    ids = (numbers - 1) % (stop - first) + first  # if there are more objects than ids, ids repeat
-    return np.where((label_map == unnamed) & (numbers > 0), ids, label_map).astype(np.uint8)
-
-
-@lru_cache(maxsize=1)
-def heat_colours() -> np.ndarray:
-    """(256, 3) uint8: the colour of each level of a heat map. Read-only."""
-    anchors = np.array([list(bytes.fromhex(c)) for c in VIRIDIS_ANCHORS], np.float64)  # (16, 3)
-    at = np.linspace(0, len(anchors) - 1, 256)
-    table = np.stack([np.interp(at, np.arange(len(anchors)), c) for c in anchors.T], axis=1).round().astype(np.uint8)
-    table.setflags(write=False)
-    return table
-
-
-def to_levels(values: np.ndarray) -> np.ndarray:
-    """A map in uint8, from 0 to 255. values: in [0, 1], or bool; others are clipped, and NaN becomes 0."""
-    return (np.clip(np.nan_to_num(values.astype(np.float64), nan=0.0), 0, 1) * 255).round().astype(np.uint8)
 
 
 def cut_out(image: np.ndarray, label_map: np.ndarray, class_id: int, soft: np.ndarray | None = None) -> Image.Image:
@@ -162,16 +95,14 @@ def draw_mask(
     image: np.ndarray,
     label_map: np.ndarray,
     side: int,
-    numbers: np.ndarray | None = None,
+    regions: np.ndarray | None = None,
     *,
     dim: float = 0.0,
 ) -> np.ndarray:
-    """As `overlay`, but with a longer side of at most `side` pixels. numbers: (H, W), the number of each pixel's
-    object, so that each object has a line around it; None: each class has a line around it."""
+    """As `overlay`, but with a longer side of at most `side` pixels."""
     labels = shrink(label_map, side, Image.Resampling.NEAREST)
-    regions = None
-    if numbers is not None:
-        regions = shrink(numbers.astype(np.int32), side, Image.Resampling.NEAREST)
+    if regions is not None:
+        regions = shrink(regions.astype(np.int32), side, Image.Resampling.NEAREST)
     return overlay(shrink(image, side, Image.Resampling.LANCZOS), labels, regions, dim=dim)
 
 
@@ -265,7 +196,7 @@ _HAS = frozenset("".join(map(chr, range(32, 127))) + "…·°±")
 _SPELLED = str.maketrans({"ß": "ss", "–": "-", "×": "x"})
 
 
-def fit_text(draw: ImageDraw.ImageDraw, font, text: str, width: float) -> str:
+def fit_text(draw: ImageDraw.ImageDraw, font: Any, text: str, width: float) -> str:
     """The text, or as much of its beginning as fits into `width` pixels, with an ellipsis. Letters that the font lacks
     lose their accents, or become question marks."""
     plain = unicodedata.normalize("NFKD", " ".join(text.translate(_SPELLED).split()))

@@ -12,7 +12,8 @@ from PIL import Image
 
 from ..files.image_files import compress_image
 from ..files.label_maps import IGNORE
-from .overlays import LEAST_SIDE, css_colour, fit_side, overlay, shrink, with_legend
+from .colours import css_colour
+from .overlays import LEAST_SIDE, fit_side, overlay, shrink, with_legend
 
 SIDE = 512
 """The longest side of a shown picture in pixels; larger pictures are shrunk."""
@@ -54,19 +55,18 @@ def label_legend(label_map: np.ndarray, classes: Sequence[str]) -> list[tuple[st
 
 
 def beside_mask(
-    image: np.ndarray, label_map: np.ndarray, names: Mapping[int, str], numbers: np.ndarray | None = None
+    image: np.ndarray, label_map: np.ndarray, names: Mapping[int, str], regions: np.ndarray | None = None
 ) -> np.ndarray:
     """(h, w, 3) uint8: a picture, at its right the picture with its mask laid over it, and the names of the classes
     that the mask shows. The longer side is at least LEAST_SIDE and at most SIDE pixels.
 
     image: (H, W, 3) uint8. label_map: (H, W) uint8. names: id → name; an id without a name is shown as a number.
-    numbers: (H, W), the number of each pixel's object, so that each object has a line around it; None: each class has.
+    regions: as in `overlay`.
     """
     side = min(SIDE, max(LEAST_SIDE, *label_map.shape))
     pixels = fit_side(image, side, Image.Resampling.LANCZOS)
-    regions = None
-    if numbers is not None:
-        regions = fit_side(numbers.astype(np.int32), side, Image.Resampling.NEAREST)
+    if regions is not None:
+        regions = fit_side(regions.astype(np.int32), side, Image.Resampling.NEAREST)
     drawn = overlay(pixels, fit_side(label_map, side, Image.Resampling.NEAREST), regions)
     legend = [(css_colour(label), names.get(label, str(label))) for label in np.unique(label_map).tolist() if label]
     return with_legend(np.hstack([pixels, drawn]), legend)

@@ -17,7 +17,8 @@ from ..config.class_names import BACKGROUND
 from ..dataset.native import METADATA
 from ..dataset.sample import Sample
 from ..drawing.charts import Bar, BarChart, bar_charts, can_draw
-from ..drawing.overlays import css_colour, draw_named, fit_side, overlay
+from ..drawing.colours import css_colour
+from ..drawing.overlays import draw_named, fit_side, overlay
 from ..drawing.shown import jpeg_uri
 from ..files.label_maps import IGNORE
 from ..files.outputs import open_folder, write_atomic, write_json

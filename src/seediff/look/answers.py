@@ -18,7 +18,7 @@ from starlette.responses import Response
 from ..config.class_names import SEGMENT
 from ..dataset.shapes.changes import clean_labels
 from ..dataset.shapes.objects import find_objects
-from ..drawing.overlays import heat_colours, mask_colours, shown_ids
+from ..drawing.colours import heat_colours, mask_colours, shown_ids
 from ..errors import UserError
 from ..files.label_maps import IGNORE
 from ..files.reading import Byte, Json, real

@@ -30,6 +30,7 @@ from ..errors import UserError
 from ..files.label_maps import IGNORE
 from ..files.reading import fit
 from ..masks.make_masks import enlarge, label_pixels, refine, soft_masks
+from ..masks.pamr import KeptWeights
 from ..models.describe import describe_here
 from ..models.layers import KINDS, Kind
 from ..rows.values import ids_by_name
@@ -94,6 +95,8 @@ class SampleAttention:
     config: MaskConfig
     soft: Cache[torch.Tensor] = field(default_factory=partial(Cache, CACHED))
     """The soft masks that were made of it last."""
+    pamr_weights: KeptWeights = field(default_factory=dict)
+    """PAMR's weights of its picture."""
 
     @property
     def nbytes(self) -> int:
@@ -133,7 +136,7 @@ def attention_of(store: Store, state: SampleState, maps: AttentionMaps) -> Sampl
     config = config_of(store, state)
     if not maps.words:
         raise UserError(f"sample '{state.sample.name}' has attention of no class")
-    view = replace(View.whole(image.shape, image), weights={})
+    view = View.whole(image.shape, image)
     mask = MaskConfig()
     if config is None:
         return SampleAttention(maps, view, mask)
@@ -298,4 +301,4 @@ def make_labels(store: Store, state: SampleState, constants: Constants) -> np.nd
 def _refined(attention: SampleAttention, config: MaskConfig) -> torch.Tensor:
     """(C, h, w) float32: the soft mask of each class, before its threshold."""
     softs = soft_masks(attention.maps, attention.classes, config)
-    return refine(attention.view, enlarge(softs, attention.view, config), config)
+    return refine(attention.view, enlarge(softs, attention.view, config), config, kept=attention.pamr_weights)

@@ -21,13 +21,14 @@ from ..attention.maps import AttentionMaps, Grid
 from ..config.methods import METHOD_FACTS, level_name
 from ..config.names_in_texts import ANY_WORD, any_name, longest_first
 from ..dataset.reviews import REMADE
-from ..drawing.overlays import shrink, to_levels
+from ..drawing.colours import to_levels
+from ..drawing.overlays import shrink
 from ..errors import UserError
 from ..files.messages import show_bytes
 from ..files.reading import Json
 from ..masks.make_masks import masks_of_view
 from ..models.describe import describe_here
-from ..models.families.inputs import Reader
+from ..models.families.readers import Reader
 from ..prompts.tokens import locate_columns
 from ..segments.aggregate import aggregate
 from ..segments.diffseg import diffseg
@@ -157,7 +158,8 @@ def steps(store: Store, request: ShowSteps) -> Json:
     if request.name not in attention.classes:
         raise UserError(f"there is no class '{request.name}' here")
     config = request.change(attention.config)
-    result = masks_of_view(attention.view, attention.maps, attention.classes, config)
+    kept = attention.pamr_weights
+    result = masks_of_view(attention.view, attention.maps, attention.classes, config, kept=kept)
     steps: list[dict[str, Any]] = []
     for step, values in result.trace[request.name].items():
         pixels = shrink(to_levels(values.cpu().numpy()), STEP_SIDE, Image.Resampling.BOX)
@@ -188,7 +190,7 @@ def divide(attention: SampleAttention, threshold: float) -> np.ndarray:
     rows = aggregate(attention.maps.self_attention, size)
     points = min(MOST_POINTS, max(size))
     proposals = diffseg(rows, size, num_points=points, kl_thresholds=(threshold,) * 3)
-    numbers = label(proposals, attention.view.window.shape).numpy() + 1
+    numbers = label(proposals, attention.view.window.shape) + 1
     return attention.view.paste(numbers.astype(np.uint16), 0)
 
 

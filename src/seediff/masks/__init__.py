@@ -1,7 +1,8 @@
 """Makes masks of named classes from `AttentionMaps`.
 
 make_masks.py    from an image's maps to its label map; start here
-methods.py       the methods, which make a class's soft mask, and a user's own; arithmetic.py and steps.py: their tools
+methods.py       the methods, which make a class's soft mask; arithmetic.py and steps.py: their tools
+own_methods.py   a user's own method
 pamr.py, sam.py  move soft masks to the edges of the image
 results.py       `MaskResult`: the masks of one image
 quality.py       scores of masks without truth

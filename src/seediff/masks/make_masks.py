@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,8 +23,8 @@ from ..errors import UserError
 from ..files.label_maps import IGNORE
 from ..rows.values import area_flags
 from .arithmetic import compete, min_max, otsu, resize
-from .methods import METHODS, call_own
-from .pamr import largest_size, pamr, pamr_weights, reduce_picture, scaled_dilations
+from .own_methods import call_method
+from .pamr import KeptWeights, largest_size, pamr, pamr_weights, reduce_picture, scaled_dilations
 from .quality import SEPARATE, agreement, separation
 from .results import MaskResult
 from .steps import AFTER_PAMR, AFTER_SAM, BEFORE_PAMR, MaskStep, SoftMask
@@ -60,12 +59,18 @@ def make_masks(
 
 
 def masks_of_view(
-    view: View, maps: AttentionMaps, classes: Sequence[str], config: MaskConfig, *, trace: bool = True
+    view: View,
+    maps: AttentionMaps,
+    classes: Sequence[str],
+    config: MaskConfig,
+    *,
+    trace: bool = True,
+    kept: KeptWeights | None = None,
 ) -> MaskResult:
     """As `make_masks`, of the part of a picture that the model saw or drew; the rest is ignored. view: with pixels, if
-    PAMR or SAM is used."""
+    PAMR or SAM is used. kept: as for `pamr_weights`."""
     softs = soft_masks(maps, classes, config)
-    return refine_and_label(view, classes, softs, enlarge(softs, view, config), config, trace=trace)
+    return refine_and_label(view, classes, softs, enlarge(softs, view, config), config, trace=trace, kept=kept)
 
 
 def refine_and_label(
@@ -76,17 +81,18 @@ def refine_and_label(
     config: MaskConfig,
     *,
     trace: bool = True,
+    kept: KeptWeights | None = None,
 ) -> MaskResult:
-    """The masks of a picture from the soft mask of each class. view, classes, config, trace: as for `masks_of_view`.
+    """The masks of a picture from the soft mask of each class. Other arguments: as for `masks_of_view`.
     softs: from `soft_masks`. unrefined: (C, h, w), these soft masks after `enlarge`."""
     # 1. PAMR and SAM, all classes at once
     soft = unrefined
     refined: dict[MaskStep, torch.Tensor] = {}
-    for step, soft in refinements(view, unrefined, config):
+    for step, soft in refinements(view, unrefined, config, kept=kept):
         refined[step] = soft
 
     # 2. Threshold, and one class per pixel
-    labels = label_pixels(soft, config)
+    labels = label_pixels(soft, config)  # at the soft masks' size, which is enough for agreement
     seconds = [mask.second for mask in softs if mask.second is not None]
     agreed = {}
     if len(seconds) == len(classes):
@@ -107,11 +113,21 @@ def refine_and_label(
         for number, (name, mask) in enumerate(zip(classes, softs, strict=True)):
             of_class = {step: maps[number] for step, maps in refined.items()}
             steps[name] = {step: values.cpu() for step, values in {**mask.trace, **of_class}.items()}
-    return MaskResult(label_map, soft.cpu(), tuple(classes), tuple(flags), steps, agreed, view.pixels, unrefined.cpu())
+    return MaskResult(
+        label_map,
+        soft.cpu(),
+        tuple(classes),
+        tuple(flags),
+        steps,
+        agreed,
+        view.pixels,
+        unrefined.cpu(),
+        view.inside,
+    )
 
 
 def soft_masks(maps: AttentionMaps, classes: Sequence[str], config: MaskConfig) -> list[SoftMask]:
-    """The soft mask of each class, by the method's function in METHODS (methods.py). Raises UserError unless there are
+    """The soft mask of each class, by the method's function. Raises UserError unless there are
     1 to 254 classes, each once, and as `soft_mask` does."""
     if not 0 < len(set(classes)) == len(classes) < IGNORE:
         raise UserError("classes", f"{', '.join(classes) or 'none'}: must be 1 to {IGNORE - 1} names, each once")
@@ -123,7 +139,7 @@ def soft_mask(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftM
     a level that was not captured, and for normalised maps if the method needs plain means."""
     fix = f"use maps of this method, as capture(pipe, keep='{config.method}') makes them"
     check_capture(config.method, maps.normalized, fix)
-    made = METHODS.get(config.method, call_own)(maps, class_name, config)
+    made = call_method(maps, class_name, config)
     read = maps_read(config).get("cross", ())  # None: an own method, which may read all
     levels = [level for level in maps.levels("cross") if read is None or level in read]
     if levels:
@@ -163,43 +179,43 @@ def enlarge(softs: Sequence[SoftMask], view: View, config: MaskConfig) -> torch.
     return soft
 
 
-def refine(view: View, soft: torch.Tensor, config: MaskConfig) -> torch.Tensor:
+def refine(view: View, soft: torch.Tensor, config: MaskConfig, *, kept: KeptWeights | None = None) -> torch.Tensor:
     """Soft masks (C, H', W') after the last of the `refinements`, which have the same arguments."""
-    for _, refined in refinements(view, soft, config):
+    for _, refined in refinements(view, soft, config, kept=kept):
         soft = refined
     return soft
 
 
-def refinements(view: View, soft: torch.Tensor, config: MaskConfig) -> Iterator[tuple[MaskStep, torch.Tensor]]:
+def refinements(
+    view: View, soft: torch.Tensor, config: MaskConfig, *, kept: KeptWeights | None = None
+) -> Iterator[tuple[MaskStep, torch.Tensor]]:
     """Yields (step, soft masks (C, H', W')) while masks move to the edges of the picture: before and after PAMR, and
-    after SAM, if the configuration has them. view: with pixels, if it has. soft: (C, h, w) from `enlarge`."""
+    after SAM, if the configuration has them. view: with pixels, if it has. soft: (C, h, w) from `enlarge`. kept: as for
+    `pamr_weights`."""
     if not config.pamr and config.sam is None:
         return
     picture = _picture_to_follow(view, config)
     size = picture.shape[:2]
-    seen = soft.shape[1:]
+    dilations = _dilations(soft.shape[1:], size, config)
     soft = resize(soft, size)
     if config.pamr:
         yield BEFORE_PAMR, soft
         last = config.facts.last_steps
-        dilations = last.dilations or config.pamr_dilations or scaled_dilations(seen)
-        # They are configured for the size at which the model saw the picture, and grow with it: dilations 1, 2, 4 for
-        # 512 pixels become 2, 4, 8 for 1,024.
-        growth = min(size) / min(seen)
-        dilations = tuple(dict.fromkeys(max(1, round(dilation * growth)) for dilation in dilations))
-        kept: dict[Any, torch.Tensor] = {}
-        if view.weights is not None:
-            kept = view.weights
-        key = (size, dilations, last.bandwidth)
-        if key not in kept:
-            kept[key] = pamr_weights(picture, dilations, last.bandwidth, soft.device)
-        soft = pamr(soft, kept[key], last.iterations or config.pamr_iterations, dilations)
+        weights = pamr_weights(picture, dilations, last.bandwidth, soft.device, kept)
+        soft = pamr(soft, weights, last.iterations or config.pamr_iterations, dilations)
         soft = soft.clamp_(0, 1)  # weights sum to 1 except for rounding
         yield AFTER_PAMR, soft
     if config.sam is not None:
         from .sam import refine_by_sam  # imports scipy
 
         yield AFTER_SAM, refine_by_sam(picture, soft, config.sam, [_threshold(values, config) for values in soft])
+
+
+def _dilations(seen: Sequence[int], size: Sequence[int], config: MaskConfig) -> tuple[int, ...]:
+    """PAMR's dilations for a picture of `size` (H', W') of which the model saw `seen` (h, w). They are configured for
+    `seen`, and grow with the picture: dilations 1, 2, 4 for 512 pixels become 2, 4, 8 for 1,024."""
+    base = config.facts.last_steps.dilations or config.pamr_dilations or scaled_dilations(seen)
+    return scaled_dilations(size, base, min(seen))
 
 
 def _picture_to_follow(view: View, config: MaskConfig) -> np.ndarray:
@@ -217,8 +233,11 @@ def _picture_to_follow(view: View, config: MaskConfig) -> np.ndarray:
 def _threshold(values: torch.Tensor, config: MaskConfig) -> float:
     """The lowest value of a soft mask (H, W) at which a pixel belongs to the class: the upper end of `ignore_band`,
     otherwise the method's own threshold, otherwise `beta`."""
-    _, upper = config.ignore_band or (None, None)
-    threshold = upper or config.facts.last_steps.threshold or config.beta
+    threshold = config.facts.last_steps.threshold
+    if config.ignore_band:
+        _, threshold = config.ignore_band
+    if threshold is None:
+        threshold = config.beta
     if threshold == "otsu":
         return otsu(values) or 1.0  # not 0, Otsu's threshold for a map of zeros, which every pixel would reach
     return float(threshold)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,14 +18,17 @@ from PIL import Image
 
 PAPER_DILATIONS = (1, 2, 4, 8, 12, 24)
 """SeeDiff's dilations, in pixels of a 512² image."""
+KeptWeights = dict[tuple[Any, ...], torch.Tensor]
+"""Weights of one image, by its size and the constants of PAMR."""
 # The directions (down, right) of a pixel's eight neighbours.
 DIRECTIONS = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))
 
 
-def scaled_dilations(size: Sequence[int], base: Sequence[int] = PAPER_DILATIONS) -> tuple[int, ...]:
+def scaled_dilations(size: Sequence[int], base: Sequence[int] = PAPER_DILATIONS, side: int = 512) -> tuple[int, ...]:
     """The dilations for a picture of `size` (H, W), each at least 1, without repeats. base: the dilations for a shorter
-    side of 512 pixels."""
-    return tuple(dict.fromkeys(max(1, round(dilation * min(size) / 512)) for dilation in base))
+    side of `side` pixels."""
+    growth = min(size) / side
+    return tuple(dict.fromkeys(max(1, round(dilation * growth)) for dilation in base))
 
 
 def largest_size(size: Sequence[int], megapixels: float) -> tuple[int, int]:
@@ -58,13 +62,24 @@ def pamr(masks: torch.Tensor, weights: torch.Tensor, iterations: int, dilations:
 
 
 def pamr_weights(
-    image: np.ndarray, dilations: Sequence[int], bandwidth: float, device: torch.device | str = "cpu"
+    image: np.ndarray,
+    dilations: Sequence[int],
+    bandwidth: float = 0.1,
+    device: torch.device | str = "cpu",
+    kept: KeptWeights | None = None,
 ) -> torch.Tensor:
     """The `affinity` of an image (H, W, 3) uint8. It takes most of PAMR's time. dilations, bandwidth: as for
-    `affinity`. device: computes it."""
+    `affinity`. device: computes it. kept: has the weights that were made of this image, and gets those that it
+    lacks."""
+    key = (image.shape[:2], tuple(dilations), bandwidth)
+    if kept is not None and key in kept:
+        return kept[key]
     # torch refuses arrays with negative strides, such as bgr[:, :, ::-1].
     scaled = torch.tensor(np.ascontiguousarray(image), device=device).float() / 255
-    return affinity(scaled.permute(2, 0, 1), dilations, bandwidth)
+    weights = affinity(scaled.permute(2, 0, 1), dilations, bandwidth)
+    if kept is not None:
+        kept[key] = weights
+    return weights
 
 
 def affinity(image: torch.Tensor, dilations: Sequence[int], bandwidth: float = 0.1) -> torch.Tensor:

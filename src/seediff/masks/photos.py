@@ -5,7 +5,7 @@ the attention to them, and makes masks at the photograph's size. The commands `m
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,6 @@ from ..config.runs import MaskPhotosConfig
 from ..files.label_maps import IGNORE
 from ..models.registry import Model
 from ..prompts.tokens import split_prompts
-from .arithmetic import resize
 from .make_masks import masks_of_view
 from .presence import find_classes
 from .results import MaskResult
@@ -113,17 +112,10 @@ class PhotoMasker:
         )
 
     def masks(self, found: FoundClasses, *, trace: bool = False) -> MaskResult:
-        """The masks of the found classes, 255 outside of the window. The flag `no_class` says that there is none. Soft
-        masks are of the window, at the size at which they were refined: at the size of a large photograph, all of them
-        would take hundreds of megabytes (`whole_softs`). trace: also keep the map after every step."""
+        """The masks of the found classes, 255 outside of the window. The flag `no_class` says that there is none.
+        trace: also keep the map after every step."""
         view = found.view
         if found.maps is None:
             nothing = view.paste(np.zeros(view.window.shape, np.uint8), IGNORE)
             return MaskResult(nothing, torch.zeros(0, 1, 1), (), ("no_class",), pixels=view.pixels)
         return masks_of_view(view, found.maps, list(found.maps.words), self.mask_config, trace=trace)
-
-
-def whole_softs(view: View, soft: torch.Tensor) -> Iterator[np.ndarray]:
-    """Yields the soft mask (H, W) float32 of each class, 0 outside of the window. soft: (C, h', w') of the window."""
-    for of_class in soft:
-        yield view.paste(resize(of_class, view.window.shape).numpy(), 0)

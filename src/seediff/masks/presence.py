@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ..models.registry import Model
 
 TIMESTEP = 150
-"""Timestep at which the UNet sees the noise-free latents."""
+"""Timestep at which the network sees the noise-free latents."""
 STRONGEST = 0.02
 """The score is a mean over this share of positions, those with the strongest attention."""
 CROWDING = 0.25

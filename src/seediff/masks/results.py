@@ -4,7 +4,7 @@ scores.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,9 +12,11 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ..attention.windows import Window
 from ..drawing.overlays import cut_out, magnify, overlay, with_legend
 from ..drawing.shown import as_html, label_legend
 from ..errors import UserError
+from .arithmetic import resize
 from .quality import confidence
 from .steps import MaskStep
 
@@ -29,8 +31,8 @@ class MaskResult:
     label_map: np.ndarray
     """(H, W) uint8, 0 = background, i + 1 = classes[i], 255 = ignore."""
     soft: torch.Tensor
-    """(C, H, W) float32 in [0, 1], at the size at which they were refined: the image's. (`PhotoMasker.masks` returns
-    those of a photograph's window, which `whole_softs` enlarges.)"""
+    """(C, H, W) float32 in [0, 1], at the image's size. `PhotoMasker.masks` returns those of `window`, at the size at
+    which they were refined: at the size of a large photograph, all of them would take hundreds of megabytes."""
     classes: tuple[str, ...]
     flags: tuple[str, ...] = ()
     """Possible problems of the masks, such as `no_seeds:dog` (rows/values.py)."""
@@ -42,6 +44,19 @@ class MaskResult:
     """The image (H, W, 3) uint8, if it is known."""
     unrefined: torch.Tensor = field(default_factory=lambda: torch.zeros(0, 1, 1))
     """The soft masks (C, h, w) before PAMR and SAM, at the size at which the model drew or saw the image."""
+    window: Window | None = None
+    """The part of the image that `soft` shows; None: all of it."""
+
+    def whole_soft(self, number: int) -> np.ndarray:
+        """(H, W) float32: the soft mask of classes[number] at the image's size, 0 outside of `window`."""
+        window = self.window or Window(0, 0, *self.label_map.shape)
+        whole = np.zeros(self.label_map.shape, np.float32)
+        whole[window.slices] = resize(self.soft[number], window.shape).numpy()
+        return whole
+
+    def whole_softs(self) -> Iterator[np.ndarray]:
+        """The `whole_soft` of each class, one after the other to save memory."""
+        return map(self.whole_soft, range(len(self.soft)))
 
     def __repr__(self) -> str:
         legend = [text for _, text in label_legend(self.label_map, self.classes)]
@@ -70,13 +85,13 @@ class MaskResult:
         if self.pixels is None:
             raise UserError("cutout", "the image is not known", "ask for masks with pixels=…")
         number = self.classes.index(name)
-        return cut_out(self.pixels, self.label_map, number + 1, self.soft[number].numpy() if soft else None)
+        return cut_out(self.pixels, self.label_map, number + 1, self.whole_soft(number) if soft else None)
 
     def detections(self) -> Detections:
         """The mask and box of each class with pixels, as `supervision.Detections`. Its `class_id` is the class's index
         in `classes`, its `data["class_name"]` the name, its `confidence` the one of datasets, in [−1, 1] (`confidence`
         in quality.py). Raises UserError if supervision is not installed."""
-        sure = [confidence(self.label_map, soft.numpy(), number) for number, soft in enumerate(self.soft, 1)]
+        sure = [confidence(self.label_map, soft, number) for number, soft in enumerate(self.whole_softs(), 1)]
         return as_detections(self.label_map, 1, self.classes, sure)
 
 

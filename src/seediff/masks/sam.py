@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from scipy import ndimage
 from ..errors import UserError, first_line
 from ..models.hub import fetch_file
 from ..models.libraries import import_transformers
-from ..models.locate import check_weights, locate_weights, place_of
+from ..models.locate import Address, locate_weights, place_of
 from ..models.no_code import check_parts
 from ..models.weights import load_whole
 from .arithmetic import resize
@@ -46,10 +45,11 @@ def load_sam(name: str) -> Any:
     transformers = import_transformers()
     file = f"{name}/model.safetensors"
     fix = f"name a model in transformers' format of model_type {', '.join(SAM_CLASSES)}"
-    if isinstance(place_of(name), Path) and not isinstance(place_of(file), Path):
+    place = place_of(name)
+    if isinstance(place, Address):
+        fetch_file(place.hub_id, "config.json", "mask.sam")
+    elif place is not None and not (place / "model.safetensors").is_file():
         raise UserError("mask.sam", f"{name}: must be a folder with config.json and model.safetensors", fix)
-    if not isinstance(check_weights("mask.sam", file), Path):
-        fetch_file(name, "config.json", "mask.sam")
     weights = locate_weights("mask.sam", file).absolute()
     folder = weights.parent
     check_parts([folder])

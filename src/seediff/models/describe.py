@@ -16,7 +16,7 @@ from ..files.messages import did_you_mean, show_json
 from ..files.reading import read_json
 from .families import families, pipeline_family
 from .families.family import Family
-from .families.inputs import Reader
+from .families.readers import Reader
 from .hub import INDEX, fetch_file
 from .layers import Layer
 from .libraries import import_diffusers, import_transformers
@@ -89,9 +89,10 @@ class ModelInfo:
     def readers(self) -> tuple[Reader, ...]:
         """The tokenizers; empty if this machine lacks their files or cannot load them."""
         folder = self.files.folder
+        if folder is None:
+            return ()
         loaded: dict[str, Any] = {}
         with suppress(Exception):  # the files may hold anything
-            assert folder is not None
             transformers = import_transformers()
             index = read_index(folder)
             parts = check_index(folder / INDEX, index, self.family)
@@ -131,7 +132,7 @@ class ModelInfo:
         family = self.family
         if guidance_scale > 1 and family.says_distilled(self.network_config):
             raise UserError("guidance_scale", f"{guidance_scale}: model '{self.name}' draws without guidance", "use 0")
-        if negative_prompt and (family.distilled or not family.negative):
+        if negative_prompt and (family.embeds_guidance or not family.negative):
             raise UserError("negative_prompt", f"{negative_prompt!r}: model '{self.name}' reads none", "leave it out")
 
     @property

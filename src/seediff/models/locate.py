@@ -163,15 +163,15 @@ def resolve_name(name: str) -> Path | HubId | SingleFile:
     place = place_of(name)
     if isinstance(place, Path):
         return place if place.is_dir() else _checkpoint_in(name, place)
-    if place is None or (name.endswith(WEIGHTS) and not place.file):
-        if name.endswith(WEIGHTS):
-            raise UserError("model", f"{name}: no such file")
-        near = did_you_mean(name, (*EMBEDDED, *SHORT_NAMES))
-        fix = "`seediff models` lists the names; others are a folder, a file or a hub id `owner/name`"
-        raise UserError("model", f"{name}: no such folder or file{near}", fix)
-    if not place.file:
+    if place is not None and place.file:
+        return SingleFile(place.file, place.hub_id)
+    if name.endswith(WEIGHTS):  # of a file: no hub id ends like this
+        raise UserError("model", f"{name}: no such file")
+    if place is not None:
         return place.hub_id
-    return SingleFile(place.file, place.hub_id)
+    near = did_you_mean(name, (*EMBEDDED, *SHORT_NAMES))
+    fix = "`seediff models` lists the names; others are a folder, a file or a hub id `owner/name`"
+    raise UserError("model", f"{name}: no such folder or file{near}", fix)
 
 
 def _checkpoint_in(name: str, path: Path) -> SingleFile:
@@ -188,7 +188,7 @@ def locate_weights(field: str, name: str) -> Path:
 
     field: the option that names it, for messages. name: the path of the file or its folder, a hub id, or
     `owner/name/FILE`. Raises UserError."""
-    place = check_weights(field, name)
+    place = place_of_weights(field, name)
     if isinstance(place, Path):
         return place
     hub_id, file = place
@@ -196,7 +196,7 @@ def locate_weights(field: str, name: str) -> Path:
     return cached or fetch_file(hub_id, file or _only_weights(field, hub_id, hub_files(hub_id, field)), field)
 
 
-def check_weights(field: str, name: str) -> Path | Address:
+def place_of_weights(field: str, name: str) -> Path | Address:
     """The path of a safetensors file, or its place on the hub, which is not asked. field, name: as in `locate_weights`.
     Raises UserError for a name that can be neither."""
     place = place_of(name)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from ..errors import UserError
 from .describe import ModelInfo, Sizes, describe_model
 from .families.family import Family
-from .families.inputs import Reader
+from .families.readers import Reader
 from .layers import Layer
 from .libraries import import_diffusers
 from .pipeline import load_lora, load_pipeline

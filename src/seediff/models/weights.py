@@ -1,5 +1,5 @@
 """Chooses the weight files of a model, and loads its parts. Libraries log which tensors they miss or do not read;
-`load_whole` and `check_whole` refuse these. Values that are not finite show in the first prediction (`no_number`).
+`load_whole` and `check_whole` refuse these. Values that are not finite show in the first prediction (`not_finite`).
 
 The fingerprint of loaded weights, by which a continued run recognises whether its model is still the same: of the
 tensors themselves, wherever they came from.
@@ -177,15 +177,6 @@ def load_part(kind: Any, folder: Path, part: str, dtype: str, name: str) -> Any:
     return load_whole(kind, str(folder.parent), part, f"model: {name}: {part}", files, **options)
 
 
-def no_number(what: str, dtype: str) -> UserError:
-    """The error for values that are NaN or infinite. what: a plural noun for the values. dtype: their number format."""
-    dtype = dtype.removeprefix("torch.")
-    if dtype == "float16":
-        return UserError("dtype", f"float16: overflowed: {what} are not numbers", "use float32 or bfloat16")
-    problem = f"{what} are not numbers, although it computes in {dtype}"
-    return UserError("model", problem, "its weights, or what was changed in them, may be damaged")
-
-
 WHOLE, SAMPLES = 4096, 64
 """Tensors of fewer than WHOLE values are read whole. Of others, SAMPLES evenly spaced values are read, which is enough,
 because further training changes values everywhere."""
@@ -193,7 +184,7 @@ because further training changes values everywhere."""
 
 def weights_fingerprint(networks: Mapping[str, Any]) -> str:
     """A text that identifies weights and configurations, and changes when any of them changes. networks: name → the
-    module, before its weights are quantised or moved to a GPU."""
+    module, before its weights are quantised."""
     import torch
 
     digest = hashlib.sha256()
@@ -205,5 +196,5 @@ def weights_fingerprint(networks: Mapping[str, Any]) -> str:
             values = tensor.as_subclass(torch.Tensor).flatten()
             step = len(values) // SAMPLES if len(values) >= WHOLE else 1
             digest.update(f"{name}{[*tensor.shape]}{tensor.dtype}".encode())
-            digest.update(values[::step].contiguous().view(torch.uint8).numpy().tobytes())
+            digest.update(values[::step].contiguous().view(torch.uint8).cpu().numpy().tobytes())
     return "sha256:" + digest.hexdigest()[:32]

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from ..config.class_names import DEFAULT_PROMPTS, join_classes, spoken
 from ..config.names_in_texts import UNSPACED, any_name, longest_first
 from ..errors import UserError, shorten
-from ..models.families.inputs import Reader
+from ..models.families.readers import Reader
 
 
 class TokenizedPrompt(NamedTuple):

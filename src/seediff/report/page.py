@@ -12,7 +12,8 @@ import numpy as np
 from PIL import Image
 
 from ..config.class_names import SEGMENT
-from ..drawing.overlays import css_colour, draw_mask, shown_ids, shrink
+from ..drawing.colours import css_colour, shown_ids
+from ..drawing.overlays import draw_mask, shrink
 from ..drawing.shown import data_uri, jpeg_uri
 from ..files.image_files import in_rgb, open_image, read_pixels
 from ..files.outputs import CARD, INSTANCES, PREVIEW, write_atomic

@@ -116,8 +116,6 @@ class MaskJob(SeenPhotoJob[MaskPhotosConfig]):
 
     def encoded(self, masker: PhotoMasker, spec: PhotoSpec, found: FoundClasses) -> Encoded:
         """The row and files of a photograph, after its masks are made. found: what the model sees in it."""
-        from ..masks.photos import whole_softs
-
         view = found.view
         prompt = ""
         assert view.pixels is not None
@@ -138,7 +136,7 @@ class MaskJob(SeenPhotoJob[MaskPhotosConfig]):
                 self.name_of(spec),
                 encode_photo(spec.photo.path, view.pixels),
                 masks,
-                partial(whole_softs, view, masks.soft),
+                masks.whole_softs,
                 found.maps,
                 row,
             )

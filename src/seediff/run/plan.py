@@ -19,7 +19,7 @@ from ..config.settings import RunConfig
 from ..errors import UserError
 from ..files.messages import first_of, show_bytes
 from ..models.describe import ModelInfo, check_known_classes
-from ..models.locate import check_weights
+from ..models.locate import place_of_weights
 from ..models.pipeline import parts_line, weight_folders
 from ..models.registry import LoadOptions, Model, check_options, load
 from ..models.saving_memory import Offload, memory_bytes
@@ -109,7 +109,7 @@ def check_values(config: ModelConfig, info: ModelInfo) -> None:
         check_known_classes(config.model, info.settings.words, config.names, "names")
     else:
         if config.mask.sam_weights is not None:
-            check_weights("mask.sam", config.mask.sam_weights)
+            place_of_weights("mask.sam", config.mask.sam_weights)
         check_capture(config.method, config.capture.normalize)
         named = config.classes
         if isinstance(config, GenerateConfig):  # a subclass may be the model's word for a class
@@ -122,7 +122,7 @@ def check_model(config: ModelConfig, info: ModelInfo) -> None:
     files say."""
     check_options(LoadOptions.of(config), info)
     if config.lora is not None:
-        check_weights("lora", config.lora)
+        place_of_weights("lora", config.lora)
     if isinstance(config, GenerateConfig):
         info.check_drawing(config.guidance_scale, config.negative_prompt)
     sizes = info.sizes

@@ -12,7 +12,8 @@ from PIL import Image
 
 from ..attention.maps import AttentionMaps
 from ..config.methods import MaskConfig
-from ..drawing.overlays import contact_sheet, fit_side, heat_colours, magnify, to_levels, with_scale
+from ..drawing.colours import heat_colours, to_levels
+from ..drawing.overlays import contact_sheet, fit_side, magnify, with_scale
 from ..drawing.shown import as_html
 from ..errors import UserError
 

@@ -18,7 +18,7 @@ from ..config.settings import ModelConfig
 from ..dataset import native
 from ..errors import Notice, UserError
 from ..files.image_files import ImageInput, as_pixels
-from ..masks.photos import PhotoMasker, whole_softs
+from ..masks.photos import PhotoMasker
 from ..masks.results import MaskResult
 from ..models.describe import ModelInfo
 from ..models.registry import LoadOptions, Model
@@ -53,12 +53,12 @@ def mask(image: ImageInput, classes: Sequence[str], *, model: str | Path | Model
     ids = [config.classes.index(name) + 1 for name in shown.classes]
     soft = torch.zeros(len(config.classes), *pixels.shape[:2])
     unrefined = torch.zeros(len(config.classes), *shown.unrefined.shape[1:])
-    for number, values, before in zip(ids, whole_softs(found.view, shown.soft), shown.unrefined, strict=True):
+    for number, values, before in zip(ids, shown.whole_softs(), shown.unrefined, strict=True):
         soft[number - 1] = torch.from_numpy(values)
         unrefined[number - 1] = before
     absent = [f"absent:{name}" for name in config.classes if name not in shown.classes]
     whole = {"label_map": native.dataset_labels(shown.label_map, ids), "classes": config.classes}
-    return replace(shown, **whole, soft=soft, unrefined=unrefined, flags=(*shown.flags, *absent))
+    return replace(shown, **whole, soft=soft, window=None, unrefined=unrefined, flags=(*shown.flags, *absent))
 
 
 def segment(image: ImageInput, *, model: str | Path | Model = "", **options: Any) -> Segments:

@@ -22,7 +22,7 @@ from ..attention.which_rows import Texts
 from ..config.names_in_texts import content_words
 from ..errors import UserError, first_line
 from ..models.families.family import Family
-from ..models.families.inputs import TOKENIZERS, Reader
+from ..models.families.readers import TOKENIZERS, Reader
 from ..prompts.tokens import TokenizedPrompt, find_weight, read
 
 Phrase = str | Sequence[int]

@@ -75,10 +75,12 @@ def recursive_cut(affinity: np.ndarray, tau: float) -> np.ndarray:
     first cut. For example, the first cut gives segments 0 and 1, and such a position is in segment 1. If segment 1 is
     cut again into 1 and 2, the position stays in 1. affinity: the graph's weights (N, N)."""
     parts = np.zeros(len(affinity), np.int64)
+    if affinity.min() == affinity.max():  # nothing tells positions apart
+        return by_appearance(parts)
     linked = np.asarray((affinity > 0).all(1))
     everything = np.arange(len(affinity))
     waiting = [(everything, everything)]  # (members, cuttable): a segment's positions, and which of them take part
-    while waiting and affinity.min() < affinity.max():
+    while waiting:
         members, cuttable = waiting.pop()
         if len(cuttable) < 2:
             continue

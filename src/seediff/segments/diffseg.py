@@ -4,7 +4,7 @@
 Adapted from google/diffseg (`segmentor.py`), Copyright 2023 Google LLC, MIT License. The steps are the same, but in
 float64; the original compares in float16 in the first round.
 
-`proposals` merges rows in rounds (section 3.3); `merge` is one round.
+`merge_rows` makes proposals of rows in rounds (section 3.3); `merge` is one of the later rounds.
 """
 
 from __future__ import annotations
@@ -39,27 +39,27 @@ def diffseg(
     """
     if rows.device.type == "mps":
         rows = rows.cpu()  # it has no float64
-    segments = proposals(rows, size, num_points, kl_thresholds)
+    proposals = merge_rows(rows, size, num_points, kl_thresholds)
     if refine:
-        segments = refine_segments(rows, segments)
-    return segments.unflatten(1, size)
+        proposals = refine_proposals(rows, proposals)
+    return proposals.unflatten(1, size)
 
 
-def proposals(rows: torch.Tensor, size: Grid, num_points: int, kl_thresholds: Sequence[float]) -> torch.Tensor:
+def merge_rows(rows: torch.Tensor, size: Grid, num_points: int, kl_thresholds: Sequence[float]) -> torch.Tensor:
     """Object proposals (P, N) float64 from iterative attention merging (section 3.3). Each is a mean of rows. The
     arguments are those of `diffseg`."""
     # 1. Round 1: every anchor becomes the mean of all rows that are closer to it than τ.
     anchors = rows[anchor_positions(size, num_points, rows.device)]
     members = (symmetric_kl(anchors, rows) < kl_thresholds[0]).double()
-    means = torch.zeros(len(anchors), rows.shape[1], dtype=torch.float64, device=rows.device)
+    proposals = torch.zeros(len(anchors), rows.shape[1], dtype=torch.float64, device=rows.device)
     for band, members_in_band in zip(rows.split(BAND), members.split(BAND, 1), strict=True):
-        means.addmm_(members_in_band, band.double())
-    means /= members.sum(1, keepdim=True)
+        proposals.addmm_(members_in_band, band.double())
+    proposals /= members.sum(1, keepdim=True)
 
     # 2. Rounds 2 … N: proposals absorb each other.
     for threshold in kl_thresholds[1:]:
-        means = merge(means, threshold)
-    return means
+        proposals = merge(proposals, threshold)
+    return proposals
 
 
 def anchor_positions(size: Grid, num_points: int, device: torch.device | str = "cpu") -> torch.Tensor:
@@ -84,28 +84,28 @@ def _line(side: int, count: int, device: torch.device | str) -> torch.Tensor:
     return start + step * torch.arange(count, device=device)
 
 
-def merge(maps: torch.Tensor, threshold: float) -> torch.Tensor:
+def merge(proposals: torch.Tensor, threshold: float) -> torch.Tensor:
     """The proposals (≤ P, N) after one of the later rounds. Proposals take turns: each absorbs all proposals that are
     closer than τ, and becomes their mean. An absorbed proposal gets no turn; as in the original program, others can
     absorb it again.
 
-    maps: the proposals (P, N) before the round. threshold: τ.
+    proposals: (P, N), before the round. threshold: τ.
     """
-    closer = (symmetric_kl(maps, maps) < threshold).cpu()
-    absorbed = closer.new_zeros(len(maps))
+    closer = (symmetric_kl(proposals, proposals) < threshold).cpu()
+    absorbed = closer.new_zeros(len(proposals))
     merged: list[torch.Tensor] = []  # the proposals in each mean
     for index, near in enumerate(closer):
         if not absorbed[index]:
             absorbed |= near
             merged.append(near.nonzero().squeeze(1))
-    members = torch.cat(merged).to(maps.device).split([len(group) for group in merged])
-    return torch.stack([maps[group].mean(0) for group in members])
+    members = torch.cat(merged).to(proposals.device).split([len(group) for group in merged])
+    return torch.stack([proposals[group].mean(0) for group in members])
 
 
-def refine_segments(rows: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
-    """The proposals (≤ P, N) after K-Means on the rows (N, N), without empty clusters. maps: the proposals (P, N) from
-    which K-Means starts."""
-    labels, centres = kmeans(rows, len(maps), initial=maps)
+def refine_proposals(rows: torch.Tensor, proposals: torch.Tensor) -> torch.Tensor:
+    """The proposals (≤ P, N) after K-Means on the rows (N, N), without empty clusters. proposals: (P, N), from which
+    K-Means starts."""
+    labels, centres = kmeans(rows, len(proposals), initial=proposals)
     return centres[labels.bincount(minlength=len(centres)) > 0].to(rows.device)
 
 

@@ -18,9 +18,8 @@ from typing import Any
 import torch
 
 from ..attention.maps import grid_at
-from ..errors import UserError
+from ..errors import UserError, not_finite
 from ..models.families.unet import attention_layers
-from ..models.weights import no_number
 
 COARSEST_SIDE = 16
 """Minimum number of positions on the features' longer side. The published program takes the encoder's last attention,
@@ -56,7 +55,7 @@ def capture_features(unet: Any, latent_size: Sequence[int]) -> Iterator[list[tor
     finally:
         handle.remove()
     if not all(bool(features.isfinite().all()) for features in found):
-        raise no_number("features", str(unet.dtype))
+        raise not_finite("features", str(unet.dtype))
 
 
 def encoder_layers(unet: Any) -> dict[int, str]:

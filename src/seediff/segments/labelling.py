@@ -20,7 +20,7 @@ import torch
 from ..config.methods import SegmentConfig
 from ..files.label_maps import resize_nearest
 from ..masks.arithmetic import highest, resize
-from ..masks.pamr import affinity, largest_size, pamr, reduce_picture, scaled_dilations
+from ..masks.pamr import largest_size, pamr, pamr_weights, reduce_picture, scaled_dilations
 
 CHUNK = 2**18
 """Maximum pixels in a band of rows: 1 MiB, few enough for the cache."""
@@ -28,8 +28,8 @@ ROWS = 2**22
 """Maximum elements of all proposals in a band of rows."""
 
 
-def label(proposals: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
-    """Label map (H, W) int32 on the CPU: each pixel has the id of the proposal with the highest value, the first of
+def label(proposals: torch.Tensor, size: Sequence[int]) -> np.ndarray:
+    """Label map (H, W) int32: each pixel has the id of the proposal with the highest value, the first of
     equals. Ids are 0 … n − 1 in the order of the proposals. A proposal that wins no pixel gets no id.
 
     proposals: (P, h, w), which are resized bilinearly (align_corners=False). size: (H, W).
@@ -53,7 +53,7 @@ def label(proposals: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
     consecutive = (used.cumsum() - 1).astype(np.int32)
     for row in labels:
         row[:] = consecutive[row]
-    return torch.from_numpy(labels)
+    return labels
 
 
 def _transposed_bands(maps: torch.Tensor, size: Sequence[int], top: int, rows: int) -> Iterator[torch.Tensor]:
@@ -101,7 +101,7 @@ def follow_edges(picture: np.ndarray, segments: np.ndarray, config: SegmentConfi
     picture = reduce_picture(picture, size)
     coarse = torch.from_numpy(resize_nearest(segments, *size))
     dilations = scaled_dilations(size, config.edge_dilations)
-    weights = affinity(coarse.new_tensor(picture, dtype=torch.float32).permute(2, 0, 1) / 255, dilations)
+    weights = pamr_weights(picture, dilations)
 
     # 2. The highest mask at each pixel
     def refined_masks() -> Iterator[torch.Tensor]:

@@ -20,7 +20,8 @@ from ..attention.maps import AttentionMaps, Grid
 from ..attention.see_photos import capture_clean, encode_images, run_clean
 from ..attention.windows import View, batches_by_shape
 from ..config.methods import SegmentConfig
-from ..drawing.overlays import draw_named, magnify, shown_ids
+from ..drawing.colours import shown_ids
+from ..drawing.overlays import draw_named, magnify
 from ..drawing.shown import as_html
 from ..files.label_maps import resize_nearest
 from ..files.messages import plural
@@ -125,7 +126,7 @@ def propose(method_input: MethodInput, config: SegmentConfig, k: int | None, see
 
 def label_view(view: View, proposals: torch.Tensor, config: SegmentConfig) -> Segments:
     """The segments of a picture. proposals: (P, h, w) of the part that the model saw or drew."""
-    label_map = follow_edges(view.part, label(proposals, view.window.shape).numpy(), config)
+    label_map = follow_edges(view.part, label(proposals, view.window.shape), config)
     scores = _scores(label_map, proposals.double(), config)
     return Segments(view.paste(label_map[view.kept.slices], -1), scores, view.pixels)
 

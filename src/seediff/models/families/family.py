@@ -18,7 +18,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ...errors import UserError
 from ..layers import CROSS, SELF, Kind, Layer, LayerChoice, block_names, block_numbers, by_kind, refuse_adapters
-from .inputs import DrawRequest, NetworkInputs, Reader, class_names, hear_calls, latents_of, plain_arguments
+from .inputs import (
+    LATENTS_INPUTS,
+    DrawRequest,
+    NetworkInputs,
+    class_names,
+    hear_calls,
+    latents_of,
+    plain_arguments,
+)
+from .readers import Reader
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,8 +43,14 @@ NOT_LOADED = ("safety_checker", "feature_extractor", "image_encoder")
 """Parts that are never loaded."""
 OF_VIDEOS = "temperal_downsample"
 """A setting of autoencoders of videos, such as Qwen-Image's: for each halving of sides, whether frames are halved."""
+TIMESTEP_INPUTS = ("timestep", "t")
+"""Networks' names for the input with the noise level."""
 PartConfig = Mapping[str, Any]
 """The config.json of a part. The network's also has the settings `of_pipeline`."""
+
+
+class _Heard(Exception):
+    """Stops a pipeline before its network runs."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +101,7 @@ class Family:
     `attn1` attend to the picture, and modules named `attn2` to the text."""
     attention: str = "attn"
     """Name of the attention module in each block of `streams`."""
-    places: str = ""
+    places_input: str = ""
     """Name of the network's input with the place of each column, from which `lattice` reads the sides of pictures. It
     must say the same in all calls of a drawing."""
     replaces_missing_levels: bool = True
@@ -224,7 +239,7 @@ class Family:
 
     distilled_steps: int = 4
     """Default steps of its models that were distilled to draw without guidance."""
-    distilled: bool = False
+    embeds_guidance: bool = False
     """Whether the guidance scale is an input of the network, which then predicts once per step."""
     negative: bool = True
     """Whether guidance reads the negative prompt. Otherwise it reads the empty prompt."""
@@ -233,7 +248,7 @@ class Family:
 
     def says_distilled(self, config: PartConfig) -> bool | None:
         """Whether a model was distilled to draw without guidance; None if the network's configuration does not say."""
-        if self.distilled and config:
+        if self.embeds_guidance and config:
             return not config.get("guidance_embeds", True)
         return config.get("is_distilled")
 
@@ -243,7 +258,7 @@ class Family:
 
     def reads_negative(self, pipe: Any, guidance_scale: float) -> bool:
         """Whether a negative prompt changes the picture at this guidance scale."""
-        return self.negative and guidance_scale > 1 and not self.distilled
+        return self.negative and guidance_scale > 1 and not self.embeds_guidance
 
     # Drawing
 
@@ -307,7 +322,7 @@ class Family:
         kind = pipe.scheduler.config.get("prediction_type", "epsilon")
         return {"epsilon": noise, "sample": latents, "v_prediction": a * noise - b * latents}[kind]
 
-    def level(self, timestep: float) -> float:
+    def timestep_input(self, timestep: float) -> float:
         """The network's input for a noise level, of which there are 1000."""
         return timestep
 
@@ -328,20 +343,20 @@ class Family:
 
         def stop(_: Any, inputs: NetworkInputs) -> None:
             calls.append(inputs)
-            raise StopIteration
+            raise _Heard
 
         noise = [torch.Generator().manual_seed(0) for _ in prompts]
         arguments = self.pipeline_arguments(pipe, DrawRequest(prompts, "", height, width, 2, 1.0, noise))
-        with suppress(StopIteration), hear_calls(getattr(pipe, self.network_part), stop, first=True):
+        with suppress(_Heard), hear_calls(getattr(pipe, self.network_part), stop, first=True):
             pipe(**arguments)
         return {name: value for name, value in calls[0].items() if not name.startswith("kv_cache")}
 
     def denoise(self, pipe: Any, latents: Tensor, timestep: float, told: NetworkInputs) -> Tensor:
         """(B, C, h, w): the network's prediction, without guidance. latents: (B, C, h, w), with noise. timestep: the
         noise level. told: from `network_inputs`, for these pictures' prompts and size."""
-        names = {name: name for name in ("sample", "hidden_states", "x", "timestep", "t") if name in told}
-        level = latents.new_full((len(latents),), self.level(timestep))
-        own = {name: level if name.startswith("t") else self.pack(latents) for name in names}
+        timesteps = latents.new_full((len(latents),), self.timestep_input(timestep))
+        own = dict.fromkeys(LATENTS_INPUTS, self.pack(latents)) | dict.fromkeys(TIMESTEP_INPUTS, timesteps)
+        own = {name: value for name, value in own.items() if name in told}
         predicted = getattr(pipe, self.network_part)(**{**told, **own, "return_dict": False})[0]
         return self.unpack(predicted, latents.shape[1:])
 

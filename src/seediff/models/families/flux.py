@@ -15,8 +15,9 @@ from typing import Any
 
 from ...errors import UserError
 from ..layers import TEXT_FIRST
-from .family import Family, FlowMatching, PartConfig, Tensor
-from .inputs import NetworkInputs, Reader, latents_of
+from .family import FlowMatching, PartConfig, Tensor
+from .inputs import NetworkInputs, latents_of
+from .readers import Reader
 
 PACKED = 2
 """Latents per side of a position."""
@@ -28,15 +29,15 @@ class Packed(FlowMatching):
 
     def lattice(self, network: Any, inputs: NetworkInputs) -> tuple[int, int, int]:
         batch, count, _ = latents_of(inputs).shape
-        return batch, *packed_pictures(inputs[self.places], count)[0]
+        return batch, *packed_pictures(inputs[self.places_input], count)[0]
 
     def shown(self, inputs: NetworkInputs) -> tuple[tuple[int, int], ...]:
-        return packed_pictures(inputs[self.places], latents_of(inputs).shape[1])[1:]
+        return packed_pictures(inputs[self.places_input], latents_of(inputs).shape[1])[1:]
 
     def patch_of(self, config: PartConfig) -> int:
         return PACKED
 
-    def level(self, timestep: float) -> float:
+    def timestep_input(self, timestep: float) -> float:
         return timestep / self.LEVELS
 
     def pack(self, latents: Tensor) -> Any:
@@ -99,31 +100,25 @@ def unpack(packed: Tensor, height: int, width: int) -> Tensor:
 
 FLUX = Flux(
     title="FLUX.1",
-    places="img_ids",
+    places_input="img_ids",
     single_files={(FLUX_TENSOR,): ("flux-schnell",), (FLUX_TENSOR, "guidance_in.in_layer.weight"): ("flux-dev",)},
     pipelines=("FluxPipeline",),
     class_name="FluxTransformer2DModel",
     streams={"transformer_blocks": TEXT_FIRST, "single_transformer_blocks": TEXT_FIRST},
-    distilled=True,
+    embeds_guidance=True,
 )
 
 
-class ChromaFamily(Flux):
-    """Chroma: FLUX.1's blocks with T5's text alone. The guidance scale is no input; the network predicts in two calls.
-
-    A mask is meant to hide the text's padding except its first token. But diffusers 0.42 adds this mask to the scores,
-    1 for visible columns and 0 for padding, so padding keeps e⁻¹ of the weight that it would have without a mask. The
-    maps show this attention, because it made the picture. A boolean mask hides padding.
-    """
-
-    readers = Family.readers
-
-
-CHROMA = ChromaFamily(
+CHROMA = Packed(
     title="Chroma",
-    places=FLUX.places,
+    places_input=FLUX.places_input,
     single_files={(FLUX_TENSOR, "distilled_guidance_layer.in_proj.weight"): ("chroma",)},
     pipelines=("ChromaPipeline",),
     class_name="ChromaTransformer2DModel",
     streams=FLUX.streams,
 )
+"""Chroma: FLUX.1's blocks with T5's text alone. The guidance scale is no input; the network predicts in two calls.
+
+A mask is meant to hide the text's padding except its first token. But diffusers 0.42 adds this mask to the scores, 1
+for visible columns and 0 for padding, so padding keeps e⁻¹ of the weight that it would have without a mask. The maps
+show this attention, because it made the picture. A boolean mask hides padding."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from .family import Family, Tensor
 from .flux import FLUX, FLUX_TENSOR, Packed, pack, unpack
-from .inputs import Reader, chat_prompt, qwen_chat
+from .readers import Reader, chat_prompt, qwen_chat
 
 FLUX2_TENSOR = "double_stream_modulation_img.lin.weight"
 
@@ -64,12 +64,12 @@ def normed_latents(vae: Any, pixels: Tensor, epsilon: float) -> tuple[Tensor, tu
 
 FLUX2 = Flux2(
     title="FLUX.2 dev",
-    places=FLUX.places,
+    places_input=FLUX.places_input,
     single_files={(FLUX_TENSOR, FLUX2_TENSOR, "single_blocks.47.linear1.weight"): ("flux2-dev",)},
     pipelines=("Flux2Pipeline",),
     class_name="Flux2Transformer2DModel",
     streams=FLUX.streams,
-    distilled=True,
+    embeds_guidance=True,
 )
 
 
@@ -88,7 +88,7 @@ class Klein(Flux2):
 
 FLUX2_KLEIN = Klein(
     title="FLUX.2 klein",
-    places=FLUX.places,
+    places_input=FLUX.places_input,
     single_files={(FLUX_TENSOR, FLUX2_TENSOR): ("klein-4b", "klein-base-4b", "klein-9b", "klein-base-9b")},
     pipelines=("Flux2KleinPipeline",),
     class_name=FLUX2.class_name,

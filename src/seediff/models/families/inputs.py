@@ -1,6 +1,5 @@
-"""What pipelines and networks are given: the request to draw, and the inputs of a network call.
-
-`Reader`: a tokenizer of a model, what its pipeline makes of a prompt before, and where the tokens are afterwards.
+"""What pipelines and networks are given: the request to draw, and the inputs of a network call. `hear_calls` and `wrap`
+hear such calls from outside; `wrap` may also answer in their place.
 """
 
 from __future__ import annotations
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
 
 NetworkInputs = Mapping[str, Any]
 """The inputs of one network call: name → value."""
+LATENTS_INPUTS = ("sample", "hidden_states", "x")
+"""Networks' names for the input with the latents."""
 PLAIN_ARGUMENTS = {
     "num_images_per_prompt": 1,
     "do_classifier_free_guidance": False,
@@ -104,9 +105,9 @@ _lock = threading.Lock()
 
 @contextmanager
 def wrap(owner: Any, name: str, around: Around) -> Iterator[None]:
-    """Inside the `with` block, Python calls `around` in place of a method, of this one object of its class. Blocks may
-    overlap, also in several threads. (With a class of its own, the object could not be pickled in the block, and copies
-    would keep that class.)"""
+    """Inside the `with` block, Python calls `around` in place of a method, of this one object of its class. Blocks for
+    several objects may overlap, also in several threads. (With a class of its own, the object could not be pickled in
+    the block, and copies would keep that class.)"""
     kind = type(owner)
     entry = id(owner), around
     with _lock:
@@ -149,61 +150,8 @@ def _wrapper(method: Any, entries: Sequence[tuple[int, Around]]) -> Any:
 
 
 def latents_of(inputs: NetworkInputs) -> Any:
-    """The latents among the inputs of a network call; networks have one of three names for them."""
-    for name in ("sample", "hidden_states", "x"):
+    """The latents among the inputs of a network call."""
+    for name in LATENTS_INPUTS:
         if name in inputs:
             return inputs[name]
     raise UserError("the network", f"was given no latents, but {', '.join(inputs)}")
-
-
-TOKENIZERS = ("tokenizer", "tokenizer_2", "tokenizer_3", "processor")
-"""Pipelines' names for their tokenizers."""
-
-
-@dataclass(frozen=True)
-class Reader:
-    """One of a model's tokenizers, and where its tokens are among the T text columns."""
-
-    name: str
-    """The pipeline's name for the tokenizer."""
-    tokenizer: Any
-    limit: int
-    """The maximum number of tokens that the pipeline reads, including special tokens."""
-    first: int | None = 0
-    """The text column of the first token; None if tokens have no columns. It is negative if the pipeline cuts off the
-    beginning. For example, it cuts off the first four tokens of `Describe the image: a dog`. Then `first` is −4: token
-    4, `a`, is column 0, and `dog` is column 1."""
-    end: int | None = None
-    """The column after the last token, if the pipeline puts padding before the text; None: padding comes after it."""
-    tail: int = 0
-    """The number of columns at the end that belong to a template, however long the prompt is."""
-    wrap: Callable[[str], tuple[str, int]] | None = None
-    """Prompt → (the text that the tokenizer reads, where the prompt begins in it); None: the prompt is this text."""
-    adds_tokens: bool = True
-    """Whether the tokenizer adds start and end tokens."""
-    convert: Callable[[str], str] = str
-    """Prompt → the prompt as the pipeline changes it first, for example to lower case."""
-
-
-def prefixed(start: str, prompt: str) -> tuple[str, int]:
-    """(text, place), for `Reader.wrap`. text: `start`, then the prompt. place: where the prompt begins in it."""
-    return start + prompt, len(start)
-
-
-def stripped(prompt: str) -> tuple[str, int]:
-    """(text, place), for `Reader.wrap`. text: the prompt without white space around it. place: how much later a
-    character stands in the text than in the prompt, 0 or negative."""
-    return prompt.strip(), len(prompt.lstrip()) - len(prompt)
-
-
-def chat_prompt(render: Callable[[str], str], prompt: str) -> tuple[str, int]:
-    """(chat, place), for `Reader.wrap` of a language model that reads the prompt in a chat. place: where the prompt
-    begins in the chat. render: prompt → chat."""
-    mark = "\ue000"  # a private-use character, in no template or prompt
-    return render(prompt), render(mark).index(mark)
-
-
-def qwen_chat(tokenizer: Any, thinking: bool, prompt: str) -> str:
-    """The chat in which Qwen3 reads a prompt. tokenizer: has the chat's template. thinking: whether Qwen3 may think."""
-    messages = [{"role": "user", "content": prompt}]
-    return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, enable_thinking=thinking)

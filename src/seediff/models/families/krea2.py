@@ -13,7 +13,7 @@ from typing import Any
 
 from ..layers import TEXT_FIRST
 from .flux import Packed
-from .inputs import Reader, prefixed
+from .readers import Reader, prefixed
 
 
 class Krea2(Packed):
@@ -34,11 +34,10 @@ class Krea2(Packed):
 
 KREA2 = Krea2(
     title="Krea 2",
-    places="position_ids",
+    places_input="position_ids",
     single_files={("txtfusion.projector.weight",): ("krea2-raw", "krea2-turbo")},
     pipelines=("Krea2Pipeline",),
     class_name="Krea2Transformer2DModel",
-    patch=1,
     streams={"transformer_blocks": TEXT_FIRST},
     from_zero=True,
     distilled_steps=8,

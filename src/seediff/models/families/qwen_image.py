@@ -15,7 +15,8 @@ from typing import Any
 from ...errors import UserError
 from ..layers import TEXT_FIRST
 from .flux import Packed
-from .inputs import DrawRequest, NetworkInputs, Reader
+from .inputs import DrawRequest, NetworkInputs
+from .readers import Reader
 
 
 def given_pictures(inputs: NetworkInputs) -> tuple[tuple[int, int], ...]:

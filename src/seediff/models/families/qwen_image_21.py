@@ -15,8 +15,9 @@ from typing import Any
 
 from ..layers import DRAWN_LAST
 from .family import FlowMatching, PartConfig, Tensor
-from .inputs import DrawRequest, NetworkInputs, Reader
+from .inputs import DrawRequest, NetworkInputs
 from .qwen_image import given_pictures, templated
+from .readers import Reader
 
 SLOT = 4
 """Qwen-Image 2.1's input `img_mask` has one entry for this many positions of the picture."""
@@ -40,7 +41,7 @@ class QwenImage21(FlowMatching):
     def text_columns_of_call(self, inputs: NetworkInputs) -> int | None:
         """The number of text columns; behind shown pictures, if there are any."""
         count = inputs["encoder_hidden_states"].shape[1]
-        return columns_after_pictures(inputs[self.places], count) if self.shown(inputs) else count
+        return columns_after_pictures(inputs[self.places_input], count) if self.shown(inputs) else count
 
     def other_columns(self, inputs: NetworkInputs) -> int:
         """Those of shown pictures and of the text before them, in which each picture has a column for SLOT
@@ -94,7 +95,7 @@ class QwenImage21(FlowMatching):
 
         return super().latents(pipe, torch.cat([pixels, torch.ones_like(pixels[:, :1])], 1))
 
-    def level(self, timestep: float) -> float:
+    def timestep_input(self, timestep: float) -> float:
         return timestep / self.LEVELS
 
     def pack(self, latents: Tensor) -> Any:
@@ -111,7 +112,7 @@ QWEN_IMAGE_21 = QwenImage21(
     pipelines=("QwenImage21Pipeline",),
     class_name="QwenImage21Transformer2DModel",
     streams={"transformer_blocks": DRAWN_LAST},
-    places="img_mask",
+    places_input="img_mask",
     pipeline_multiple=32,
     distilled_steps=8,
     reads_text="processor",

@@ -17,7 +17,8 @@ from typing import Any
 from ...errors import UserError
 from ..layers import Kind, Layer, LayerChoice, block_numbers, refuse_adapters
 from .family import Family, PartConfig, Tensor
-from .inputs import DrawRequest, Reader
+from .inputs import DrawRequest
+from .readers import Reader
 
 UNET_TENSOR = "output_blocks.0.0.in_layers.0.weight"
 

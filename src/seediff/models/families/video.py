@@ -12,7 +12,8 @@ from typing import Any
 from ...errors import UserError
 from ..layers import TEXT_FIRST, Layer
 from .family import Family, PartConfig
-from .inputs import NetworkInputs, Reader, latents_of
+from .inputs import NetworkInputs, latents_of
+from .readers import Reader
 from .unet import SD
 
 

@@ -15,7 +15,8 @@ from typing import Any
 
 from ..layers import JOINT, SELF
 from .family import FlowMatching, Tensor
-from .inputs import NetworkInputs, Reader, chat_prompt, latents_of, qwen_chat
+from .inputs import NetworkInputs, latents_of
+from .readers import Reader, chat_prompt, qwen_chat
 
 FILLED = 32
 """Numbers of rows of picture and caption are each padded to a multiple of this."""
@@ -34,7 +35,7 @@ class ZImage(FlowMatching):
         chat = partial(qwen_chat, pipe.tokenizer, True)
         return (Reader("tokenizer", pipe.tokenizer, self.text_columns, wrap=partial(chat_prompt, chat)),)
 
-    def level(self, timestep: float) -> float:
+    def timestep_input(self, timestep: float) -> float:
         return 1 - timestep / self.LEVELS  # the share of picture instead of noise
 
     def pack(self, latents: Tensor) -> Any:
