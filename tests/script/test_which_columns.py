@@ -5,8 +5,7 @@ from builders.refusals import user_error
 
 import seediff
 from seediff.models.families import network_family
-from seediff.models.families.readers import named_readers
-from seediff.script.which_columns import Named, read_text
+from seediff.script.which_columns import Named, named_readers, read_text
 
 HOW = {"height": 64, "width": 64, "num_inference_steps": 1, "output_type": "np"}
 

@@ -36,11 +36,10 @@ from ..attention.which_rows import NAME_STATES, copied, listed
 from ..config.methods import METHOD_FACTS
 from ..errors import Notice, UserError
 from ..models.families.inputs import hear_calls, wrap
-from ..models.families.readers import named_readers
 from .captured import Captured
 from .plan import plan_pipeline
 from .recording import Recording
-from .which_columns import Named
+from .which_columns import Named, named_readers
 
 
 @contextmanager

@@ -10,8 +10,10 @@ inversion, or delete them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from inspect import signature
 from itertools import chain
 from numbers import Integral
 from typing import Any
@@ -199,3 +201,39 @@ def _as_in_run(reader: Reader, all_readers: Sequence[Reader], state_columns: int
     if first < max(other.first or 0 for other in all_readers):
         limit = min(reader.limit, limit)
     return replace(reader, limit=limit, end=None if reader.end is None else columns)
+
+
+def named_readers(family: Family, tokenizers: Sequence[Any]) -> tuple[Reader, ...]:
+    """The readers of tokenizers that a script named without their pipeline: those that a pipeline of the family makes
+    of them, with its own templates. Raises UserError unless they are the tokenizers whose tokens have columns."""
+    import diffusers
+    from torch.nn import Identity
+
+    # 1. A pipeline without other parts
+    family = family.of_tokenizers(*tokenizers)
+    kind = getattr(diffusers, family.pipelines[0])
+    parameters = signature(kind).parameters
+    parts: dict[str, Any] = {}
+    for name, parameter in parameters.items():
+        if parameter.default is parameter.empty:
+            parts[name] = None
+        if re.fullmatch(r"text_encoder_\d", name):
+            parts[name] = Identity()  # as if it were there
+    if "requires_safety_checker" in parameters:
+        parts["requires_safety_checker"] = False
+
+    # 2. Its tokenizers. If it has several, each is known by its class
+    names = [name for name in TOKENIZERS if name in parts]
+    for name in names:
+        classes = parameters[name].annotation if len(names) > 1 else object
+        parts[name] = next((each for each in tokenizers if isinstance(each, classes)), None)
+    try:
+        readers = [reader for reader in family.readers(kind(**parts)) if reader.first is not None]
+    except Exception as error:  # another program's tokenizer may lack anything
+        problem = f"is not as {family.title}'s pipeline has it ({first_line(error)})"
+        raise UserError("tokenizer", problem, f"give pipe.{family.reads_text}, or name columns") from error
+    if any(reader.tokenizer is None for reader in readers):
+        needed = list({reader.first: f"pipe.{reader.name}" for reader in readers}.values())
+        fix = f"tokenizer={needed[0]}" if len(needed) == 1 else f"tokenizer=[{', '.join(needed)}]"
+        raise UserError("tokenizer", f"is not all that reads columns of {family.title}", fix)
+    return tuple(readers)
