@@ -16,9 +16,8 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Generic
 
 from ..config.settings import RunConfig
 from ..dataset import native
@@ -101,25 +100,20 @@ def run(
     """
     out = parse_folder(out)
     engine = engine or Engine()
-    job, records = inspect(job, out)
-    before = _check_made(job, out, records, finish)
-    makes = None in records.values() and not finish
-    if makes:
-        if not before and job.runs_model:
-            job.check()
-        engine.check_device(job)
-    if makes or finish or not all((out / name).is_file() for name in job.ends):
+    ahead = look_ahead(job, out, finish, engine)
+    job, records = ahead.job, ahead.records
+    if ahead.acts or not all((out / name).is_file() for name in job.ends):
         with lock(out):
             job, records = inspect(job, out)  # a second time, because now no other run can change it
-            if makes:
+            if ahead.makes:
                 job, records = make_missing(job, out, records, engine, progress or (lambda *_: None), warn)
             _complete(job, out, records)
     file = job.left_out_file
     left_out = {file: native.read_rows(out, file)} if (out / file).is_file() else {}
-    finished = _count(job, records)
-    asked = job.count if finished < job.count else 0
+    made = _count(job, records)
+    asked = job.count if made < job.count else 0
     rows = native.read_rows(out, job.ends[0])
-    return RunResult(out, rows, finished - before, job.timer, left_out, asked)
+    return RunResult(out, rows, made - ahead.made, job.timer, left_out, asked)
 
 
 def inspect(job: Self, out: Path) -> tuple[Self, Records]:
@@ -137,51 +131,60 @@ def _count(job: AnyJob, records: Records) -> int:
     )
 
 
-def _check_made(job: AnyJob, out: Path, records: Records, finish: bool) -> int:
-    """The number of items that are made. Raises UserError if a run is to be ended, and there are none."""
-    made = _count(job, records)
-    if finish and not made:
-        raise UserError("finish", f"there is no stopped run with a finished batch in {out}", "leave it out")
-    return made
+@dataclass(frozen=True)
+class Outlook(Generic[Self]):
+    """What a run will do in a folder."""
 
-
-class _Outlook(NamedTuple):
-    """What a run would do."""
-
-    job: AnyModelJob
+    job: Self
     """With the configuration of the output."""
-    made: int
-    """The number of items that are made."""
-    makes: bool
-    """Whether it makes batches."""
-    acts: bool
-    """Whether it makes batches or ends a stopped run; if not, the output is complete."""
+    records: Records
+    finish: bool
+    """Whether the run ends a stopped run instead of going on."""
 
-    def line(self) -> str:
-        """What is done, without "Would": `make: 9 images in 2 batches`."""
+    @property
+    def made(self) -> int:
+        """The number of items in finished batches."""
+        return _count(self.job, self.records)
+
+    @property
+    def makes(self) -> bool:
+        """Whether the run makes batches."""
+        return None in self.records.values() and not self.finish
+
+    @property
+    def acts(self) -> bool:
+        """Whether the run makes batches or ends a stopped run; if not, the output is complete."""
+        return self.makes or (self.finish and self.made < self.job.count)
+
+    def line(self, contents: str) -> str:
+        """What the run does: `make: 9 images in 2 batches`. contents: the items, as text."""
         start = "already complete; nothing to do"
         if self.makes:
             start = "continue" if self.made else "make"
         elif self.acts:
             start = f"end with {self.made} finished, of those asked for"
-        return f"{start}: {next(self.job.contents())}"
+        return f"{start}: {contents}"
 
 
-def _look_ahead(job: AnyModelJob, out: Path, finish: bool, engine: Engine | None) -> _Outlook:
-    """What `run` would do. The arguments are those of `dry_run`."""
+def look_ahead(job: Self, out: Path, finish: bool, engine: Engine) -> Outlook[Self]:
+    """What `run` with these arguments will do. Writes nothing and loads no model. Raises UserError for what `run`
+    refuses before it loads the model."""
     job, records = inspect(job, out)
-    made = _check_made(job, out, records, finish)
-    job.check()
-    makes = None in records.values() and not finish
-    if makes:
+    ahead = Outlook(job, records, finish)
+    if finish and not ahead.made:
+        raise UserError("finish", f"there is no stopped run with a finished batch in {out}", "leave it out")
+    if ahead.makes:
+        if job.runs_model:
+            job.check()
         check_writable(out)
-        (engine or Engine()).check_device(job)
-    return _Outlook(job, made, makes, makes or (finish and made < job.count))
+        engine.check_device(job)
+    return ahead
 
 
 def first_line(job: AnyModelJob, out: Path | str, finish: bool = False, engine: Engine | None = None) -> str:
     """A line that says before a run what it will do. The arguments and errors are those of `dry_run`."""
-    return _look_ahead(job, parse_folder(out), finish, engine).line()
+    ahead = look_ahead(job, parse_folder(out), finish, engine or Engine())
+    return ahead.line(next(ahead.job.contents()))
 
 
 def dry_run(
@@ -195,11 +198,13 @@ def dry_run(
     before it loads the model.
     """
     out = parse_folder(out)
-    ahead = _look_ahead(job, out, finish, engine)
+    ahead = look_ahead(job, out, finish, engine or Engine())
     job = ahead.job
-    yield f"Would {ahead.line()}" if ahead.acts else ahead.line()
+    contents = job.contents()
+    line = ahead.line(next(contents))
+    yield f"Would {line}" if ahead.acts else line
     plan = job.plan(job.model_info) if ahead.makes else None
-    yield from islice(job.contents(), 1, None)  # the first is in the line above
+    yield from contents
     if ahead.makes:
         yield from plan_lines(plan, job.resolved(), job.model_info, job.offload, verbose=verbose)
     elif verbose:
