@@ -14,8 +14,8 @@ from seediff.attention.draw import generate_batch
 from seediff.attention.maps import AttentionMaps
 from seediff.attention.plan import CapturePlan, plan_capture
 from seediff.attention.see_photos import capture_classes, encode_images, encode_mirrored
-from seediff.config.fields import Size
 from seediff.config.methods import CaptureConfig, CaptureSteps
+from seediff.config.sizes import Size
 from seediff.mini.scenes import Scene
 from seediff.models.registry import Model
 from seediff.prompts.specs import SampleSpec

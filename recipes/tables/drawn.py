@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from seediff.config.class_names import DEFAULT_PROMPTS, check_classes, join_classes
-from seediff.config.fields import AtLeastZero, Count, Size, check_sides, check_size, pixels
+from seediff.config.fields import AtLeastZero, Count
 from seediff.config.methods import CaptureSteps
 from seediff.config.names_in_texts import check_prompts
 from seediff.config.settings import Config, RunConfig
+from seediff.config.sizes import Size, check_sides, check_size, pixels
 from seediff.dataset import native
 from seediff.dataset.encoding import encode_image, encode_mask, read_label_map
 from seediff.dataset.sample import Sample

@@ -19,8 +19,8 @@ from PIL import Image
 
 from recipes.studies.capture import capture_images
 from seediff.attention.draw import check_columns, check_negative, check_steps, generate_batch, image_shape
-from seediff.config.fields import check_sides
 from seediff.config.methods import CaptureConfig
+from seediff.config.sizes import check_sides
 from seediff.models.describe import check_known_classes
 from seediff.models.families.inputs import DrawRequest, named_inputs
 from seediff.prompts.specs import SampleSpec

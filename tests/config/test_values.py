@@ -4,11 +4,13 @@ import pytest
 from refusals import user_error
 
 import recipes.methods  # noqa: F401  registers the methods that are files
-from seediff.config.class_names import VOC_CLASSES, join_classes, parse_classes, parse_prompts
-from seediff.config.fields import check_sides, check_size, field_types, fit_field, pixels
+from seediff.config.class_files import parse_classes, parse_prompts
+from seediff.config.class_names import VOC_CLASSES, join_classes
+from seediff.config.fields import field_types, fit_field
 from seediff.config.methods import CaptureConfig, MaskConfig, maps_read
 from seediff.config.runs import GenerateConfig, MaskPhotosConfig, SegmentPhotosConfig
 from seediff.config.settings import differences, load_config, read_config
+from seediff.config.sizes import check_sides, check_size, pixels
 from seediff.config.train import TrainConfig
 
 FULL = GenerateConfig(

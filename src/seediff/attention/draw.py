@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from ..config.class_names import join_classes
-from ..config.fields import Size, pixels
+from ..config.sizes import Size, pixels
 from ..errors import UserError, first_line, not_finite
 from ..files.image_files import on_white
 from ..models.families.inputs import DrawRequest

@@ -13,9 +13,9 @@ from functools import partial
 import numpy as np
 import torch
 
-from ..config.fields import check_sides
 from ..config.methods import CaptureConfig
 from ..config.sides import partners
+from ..config.sizes import check_sides
 from ..errors import UserError, not_finite
 from ..models.families.inputs import NetworkInputs
 from ..models.layers import Kind

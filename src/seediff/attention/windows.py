@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from ..config.fields import MAX_ASPECT, Size, pixels
 from ..config.runs import Fit
+from ..config.sizes import MAX_ASPECT, Size, pixels
 from ..errors import UserError
 
 if TYPE_CHECKING:

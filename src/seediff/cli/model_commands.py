@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from ..config.class_names import parse_classes
+from ..config.class_files import parse_classes
 from ..config.fields import INPUT, MODEL, RUN, DType, read_names
 from ..config.resolve import configure_run
 from ..config.runs import MaskPhotosConfig, SegmentPhotosConfig

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from ..config.class_names import parse_classes
+from ..config.class_files import parse_classes
 from ..config.fields import RUN, read_names
 from ..config.runs import PredictConfig
 from ..config.settings import configure

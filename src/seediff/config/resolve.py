@@ -35,7 +35,7 @@ def configure_run(
     out: Path | None = None,
 ) -> tuple[ModelConfig, ModelInfo]:
     """(configuration, model) of a command that runs a model. This is the only place where a value given by somebody
-    meets the defaults: step 3 lists all sources.
+    meets the defaults.
 
     kind: the command's configuration.
     typed: flat name → value, from the command line or Python; the class `all` stands for all classes of a small model.
@@ -47,57 +47,67 @@ def configure_run(
         used.
     Raises UserError, also if the model's small files cannot be fetched.
     """
-    # 1. What people gave: a file of `seediff tune` gives its model and method
     values, given = read_given(kind, typed, file, people_only=preset != "model")
-    tuned = Preset()
-    more: dict[str, Any] = {}
-    if preset not in kind.presets:
-        tuned = read_preset(preset, *kind.presets)
-        more = {"model": tuned.model, "mask.method": tuned.method}
-    elif out is not None and "model" not in values:
-        with suppress(UserError):  # no run has begun
-            begun, _ = read_config(out / CONFIG, kind)
-            more = {name: begun.get(name) for name in ("model", "base")}
-    more = {name: value for name, value in more.items() if value}
-    values = more | values
+    tuned = Preset() if preset in kind.presets else read_preset(preset, *kind.presets)
+    named = _named_elsewhere(kind, values, tuned, out)
+    values = named | values
 
-    # 2. The model, and the classes that it knows
     name = str(values.get("model", kind.model))
     if not name:
         raise no_model()
     model = model or describe_model(name, values.get("base"), planned=planned)
-    settings = model.settings
-    if values.get("classes") == ("all",):
-        if not settings.classes:
+    if values.get("classes") in (("all",), ["all"]):
+        if not model.settings.classes:
             problem = f"all: model '{name}' is not limited to a list of classes"
             raise UserError("classes", problem, "name those that you want")
-        values["classes"] = settings.classes
+        values["classes"] = model.settings.classes
 
-    # 3. All values, the stronger later; the weakest are the class's defaults
-    own = settings.preset or Preset()
-    paper = preset == "paper"
+    defaults = default_sources(kind, values, name, model, tuned, paper=preset == "paper")
+    config = build(kind, *defaults, values, given={*given, *named})
+    return _spelled(config, model.settings), model
+
+
+def _named_elsewhere(
+    kind: type[ModelConfig], values: Mapping[str, Any], tuned: Preset, out: Path | None
+) -> dict[str, Any]:
+    """Flat name → value, for the model and the method that a file of `seediff tune` names, or else the run in `out`.
+    They count as given, and are weaker than `values`."""
+    named: dict[str, Any] = {"model": tuned.model, "mask.method": tuned.method}
+    if not tuned.model and out is not None and "model" not in values:
+        with suppress(UserError):  # no run has begun
+            begun, _ = read_config(out / CONFIG, kind)
+            named = {name: begun.get(name) for name in ("model", "base")}
+    return {name: value for name, value in named.items() if value}
+
+
+def default_sources(
+    kind: type[ModelConfig], values: Mapping[str, Any], name: str, model: ModelInfo, tuned: Preset, *, paper: bool
+) -> list[Mapping[str, Any]]:
+    """All sources of defaults besides the configuration's class, each as flat name → value, the stronger later.
+
+    kind: the command's configuration. values: what people gave. name: the model's name. tuned: a file of `seediff
+    tune`. paper: whether the papers' constants count instead of those tuned for the model.
+    """
+    usual = model.settings.preset or Preset()
     if paper:
-        own = Preset(**{name: getattr(own, name) for name in THRESHOLDS})
-    method = values.get("mask.method") or own.method or MaskConfig.method
+        usual = Preset(**{name: getattr(usual, name) for name in THRESHOLDS})
+    method = values.get("mask.method") or usual.method or MaskConfig.method
     facts = METHOD_FACTS.get(method, MethodFacts())
     segmenter = values.get("segment.method", SegmentConfig.method)
-    # An embedded model may be named by its folder.
+    # An embedded model may be named by its folder
     short_name = next((short for short, folder in EMBEDDED.items() if str(folder) == name), name)
     several = values.get("classes_per_image", 1) != 1
-    drawn = "steps" in field_types(kind)
-    sources: list[Mapping[str, Any]] = [
-        {"capture.steps": own.capture_steps} if own.capture_steps is not None and drawn else {},  # of any method
+    draws = "steps" in field_types(kind)
+    return [
+        {"capture.steps": usual.capture_steps} if usual.capture_steps is not None and draws else {},  # of any method
         facts.defaults,  # the method's
         {"mask.expand_levels": ALL_LEVELS} if paper and reads_all(facts, values) else {},  # the paper's
-        authors_values(kind, values, model, own),  # what the model's authors advise
+        authors_values(kind, values, model, usual),  # what the model's authors advise
         {} if paper else facts.models.get(short_name, {}),  # the method's for this model
-        own.values(method, segmenter, several=several),  # tuned for the model: its seediff.json
+        usual.values(method, segmenter, several=several),  # tuned for the model: its seediff.json
         tuned.values(method, segmenter),  # a file of `seediff tune`
-        {"subclasses": model_words(values, settings)},  # the model's words for given classes
-        values,  # what people gave
+        {"subclasses": model_words(values, model.settings)},  # the model's words for given classes
     ]
-    config = build(kind, *sources, given={*given, *more})
-    return _spelled(config, settings), model
 
 
 def model_words(values: Mapping[str, Any], settings: ModelSettings) -> tuple[str, ...]:
@@ -118,10 +128,13 @@ def reads_all(facts: MethodFacts, values: Mapping[str, Any]) -> bool:
     return facts.all_levels or values.get("mask.expansion") in ("parallel", "none")
 
 
-def authors_values(kind: type[ModelConfig], values: Mapping[str, Any], model: ModelInfo, own: Preset) -> dict[str, Any]:
+def authors_values(
+    kind: type[ModelConfig], values: Mapping[str, Any], model: ModelInfo, usual: Preset
+) -> dict[str, Any]:
     """Flat name → value, for the steps and the guidance scale that a model's authors advise. What is usual for any
-    model is left out, so that it does not outrank a method's own values. values: from people. own: the model's."""
-    known = None not in (own.steps, own.guidance_scale) or {"steps", "guidance_scale"} <= values.keys()
+    model is left out, so that it does not outrank a method's own values. values: from people. usual: the constants
+    tuned for the model."""
+    known = None not in (usual.steps, usual.guidance_scale) or {"steps", "guidance_scale"} <= values.keys()
     if known or "steps" not in field_types(kind):
         return {}
     advised = model.defaults()  # imports diffusers

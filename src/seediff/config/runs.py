@@ -12,7 +12,8 @@ from msgspec import Meta
 from ..errors import UserError
 from ..files.messages import plural
 from ..files.reading import composed, read_toml
-from .class_names import DEFAULT_PROMPTS, SEGMENT, check_classes, parse_classes, parse_prompts, reading_key
+from .class_files import parse_classes, parse_prompts
+from .class_names import DEFAULT_PROMPTS, SEGMENT, check_classes, reading_key
 from .fields import (
     INPUT,
     KEPT,
@@ -26,15 +27,13 @@ from .fields import (
     DType,
     Several,
     Share,
-    Size,
     Timestep,
-    check_size,
-    pixels,
     read_names,
 )
 from .methods import CaptureConfig, MaskConfig, SegmentConfig
 from .names_in_texts import check_prompts, check_subclasses
 from .settings import NOT_TYPED, OF_MODEL, BatchConfig, ModelConfig, RunConfig, differences, load_config
+from .sizes import Size, check_size, pixels
 from .train import LARGEST_SIDE
 
 ImageSize = Annotated[Size | None, WORD, Parameter(group=MODEL)]

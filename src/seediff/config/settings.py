@@ -3,8 +3,9 @@ depend only on its configuration and the package's version.
 
 A flat name is the name of a field together with its table: the field `beta` of the table `mask` is `mask.beta`. Values
 have flat names wherever they come from: the method, the model, a file, what was typed. `build` puts the stronger over
-the weaker, and makes the configuration of them (`configure_run` in resolve.py lists all sources of a run's values). It
-keeps the names of what a person gave (`given`): with another model or method, the rest is decided anew (decision 0021).
+the weaker, and makes the configuration of them (`default_sources` in resolve.py lists where a run's defaults come
+from). It keeps the names of what a person gave (`given`): with another model or method, the rest is decided anew
+(decision 0021).
 """
 
 import os

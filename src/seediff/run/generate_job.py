@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..config.fields import pixels
 from ..config.names_in_texts import classes_in
 from ..config.resolve import recommend
 from ..config.runs import GenerateConfig
+from ..config.sizes import pixels
 from ..dataset import native
 from ..dataset.encoding import as_saved, encode_image
 from ..dataset.writing import Encoded

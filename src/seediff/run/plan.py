@@ -11,11 +11,11 @@ from pathlib import Path
 
 from ..attention.plan import CapturePlan, Expected, plan_capture, plan_segments
 from ..config.class_names import other_word, spoken
-from ..config.fields import check_sides, pixels
 from ..config.methods import EVERYTHING, Reads, check_capture
 from ..config.names_in_texts import content_words
 from ..config.runs import DatasetConfig, GenerateConfig, MaskPhotosConfig, SegmentPhotosConfig, check_attention
 from ..config.settings import RunConfig
+from ..config.sizes import check_sides, pixels
 from ..errors import UserError
 from ..files.messages import first_of, show_bytes
 from ..models.describe import ModelInfo, check_known_classes
