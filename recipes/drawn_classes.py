@@ -60,7 +60,7 @@ class RecordedJob(GenerateJob):
 
 
 def measure(job: RecordedJob, name: str, tiles: dict[str, np.ndarray]) -> Iterator[dict[str, Any]]:
-    """What is known of each draw: its place, attempt, flags, agreement, IoU by class and whether it was kept. What is
+    """What is known of each draw: its place, attempt, flags, confidence, IoU by class and whether it was kept. What is
     kept and wrong is added to `tiles`."""
     ready, yardstick = job.load(), load_segmenter()
     for items in job.batches.values():
@@ -74,7 +74,7 @@ def measure(job: RecordedJob, name: str, tiles: dict[str, np.ndarray]) -> Iterat
             masks = draw.masks or job.masks(ready, spec, image, draw.attention)
             found = [iou(masks.label_map == n, exact == CLASS_IDS[of]) for n, of in enumerate(spec.classes, 1)]
             kept = not (len(spec.classes) > 1 and job.reasons_to_reject(draw._replace(masks=masks)))
-            about = {"flags": masks.flags, "agreement": list(masks.agreement.values()), "iou": found, "kept": kept}
+            about = {"flags": masks.flags, "confidence": list(masks.confidence.values()), "iou": found, "kept": kept}
             yield {"index": spec.index, "attempt": spec.attempt, "classes": spec.classes, **about}
             if kept and min(found) < WRONG:
                 tiles[f"{name} {spec.index}: {', '.join(spec.classes)}"] = np.hstack(

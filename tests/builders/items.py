@@ -41,7 +41,7 @@ def write_pets(folder, count=4, **options):
 
 def judged(name, **more):
     """The keys of a row that describe the mask that a method made. name: the class in the mask."""
-    return {"confidence": {name: 0.5}, "agreement": {name: 0.25}, "flags": [f"degenerate:{name}"], **more}
+    return {"confidence": {name: 0.5}, "flags": [f"degenerate:{name}"], **more}
 
 
 def judgements(sample):

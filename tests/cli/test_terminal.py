@@ -63,7 +63,7 @@ def test_the_summary_says_what_was_drawn_again(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "160")
     names = ("dog", "cat")
     job = GenerateJob(GenerateConfig(classes=names, per_class=4, classes_per_image=2))
-    row = Row(classes=names, asked=names, agreement={"dog": 0.9, "cat": 0.8})
+    row = Row(classes=names, asked=names, confidence={"dog": 0.9, "cat": 0.8})
     rows = [row.replace(file_name=f"images/{number}.png") for number in range(3)]
     again = [Row(index=index, classes=names, flags=("mixed:cat",)) for index in (0, 3, 3, 3)]
     show_result(job, RunResult(Path("out"), rows, 4, {}, {"rejected.jsonl": again}))
@@ -71,7 +71,7 @@ def test_the_summary_says_what_was_drawn_again(capsys, monkeypatch):
     assert "1 redrawn, 1 left out: why is in rejected.jsonl" in said
     assert "│ dog │ 3 of 4 │" in said
     assert "Few images of dog, cat: the same command with --per-class 6 adds more" in said
-    assert "filter out --drop-flags all --min-agreement 0.55 --out out-good" in said
+    assert "filter out --drop-flags all --min-confidence 0.55 --out out-good" in said
     assert "Nearly all" not in said
     show_result(job, RunResult(Path("out"), (), 4, {}, {"rejected.jsonl": again * 3}))
     said = " ".join(capsys.readouterr().out.split())

@@ -49,7 +49,7 @@ STAY = [
     ({"max_area": 81 / 320}, [0, 1, 2, 4, 5]),
     ({"max_components": 1}, [0, 1, 2, 4, 5]),
     ({"max_components": 1, "min_piece": 4}, [0, 1, 2, 3, 4, 5]),
-    ({"min_confidence": 0.75}, [4, 5]),  # 0.64, 0.67, 0.7, less than 0.73 with its stray piece, 0.76, 0.79
+    ({"min_confidence": 0.75}, [4, 5]),  # 0.64, 0.67, 0.7, 0.73 but for a stray piece, 0.76, 0.79
     ({"best": 2, "drop_flags": ("all",)}, [1, 2, 3, 4]),
 ]
 
@@ -60,7 +60,7 @@ def test_what_stays(pets, criteria, stay):
 
 
 def test_cleaned_masks_say_so_and_lose_their_scores(pets, tmp_path):
-    kept = Dataset.open(pets).filter(clean=4, min_confidence=-1)
+    kept = Dataset.open(pets).filter(clean=4, min_confidence=0)
     assert kept.notes == ("pieces below 4 pixels removed in 1 of 6 masks",)
     kept.save(tmp_path / "clean")
     rows = [sample.row.to_json() for sample in Dataset.open(tmp_path / "clean")]
@@ -75,10 +75,9 @@ def test_a_smallest_piece_alone_is_refused(pets):
         numbers(pets, min_piece=4)
 
 
-@pytest.mark.parametrize("key", ["agreement", "confidence"])
-def test_samples_stay_by_what_their_rows_say(key):
+def test_samples_stay_by_what_their_rows_say():
     """A person's mask is certain; one that was made in the viewer is not, nor is a picture without a class."""
-    rows = [{"classes": ["dog"], key: {"dog": share}} for share in (0.4, 0.6)]
+    rows = [{"classes": ["dog"], "confidence": {"dog": share}} for share in (0.4, 0.6)]
     rows += [
         {"classes": ["dog"], "review": {"corrected": True}},
         {"classes": ["dog"], "review": {"made": {"alpha": 0.5}}},
@@ -86,11 +85,11 @@ def test_samples_stay_by_what_their_rows_say(key):
     ]
     image, labels = encode_image(np.zeros((4, 4, 3), np.uint8), "png"), np.eye(4, dtype=np.uint8)
     samples = [Sample(image, labels, row=row, name=str(number)) for number, row in enumerate(rows)]
-    selected = Dataset(("dog",), samples).filter(**{f"min_{key}": 0.5})
-    assert ([sample.name for sample in selected], selected.dropped) == (["1", "2"], {key: 3})
+    selected = Dataset(("dog",), samples).filter(min_confidence=0.5)
+    assert ([sample.name for sample in selected], selected.dropped) == (["1", "2"], {"confidence": 3})
     samples.append(Sample(image, labels, row={"classes": ["dog"]}, name="bare"))
-    with user_error(rf"min_{key}: needs `{key}`, and sample 'bare' of the dataset has none"):
-        Dataset(("dog",), samples).filter(**{f"min_{key}": 0.5})
+    with user_error("min_confidence: needs `confidence`, and sample 'bare' of the dataset has none"):
+        Dataset(("dog",), samples).filter(min_confidence=0.5)
 
 
 def test_counts_of_a_small_set():

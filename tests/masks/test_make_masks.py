@@ -15,7 +15,6 @@ from seediff.config.methods import METHOD_FACTS, MaskConfig, maps_read
 from seediff.config.settings import table_values
 from seediff.masks.arithmetic import compete, otsu
 from seediff.masks.make_masks import label_pixels, make_masks, soft_mask
-from seediff.masks.quality import agreement
 from seediff.masks.steps import AFTER_PAMR, BEFORE_PAMR, MaskStep
 from seediff.rows.values import NAMING_CLASSES
 
@@ -141,36 +140,3 @@ def test_classes_compete_as_the_equation_says_at_the_images_size_before_pamr():
     maps = random_maps()
     before, after = (make_masks(IMAGE, maps, CLASSES, MaskConfig(pamr=False, compete=on)).soft for on in (False, True))
     assert torch.equal(after, compete(before))
-
-
-ONE_LEVEL = MaskConfig(seed_level=1, expand_levels=(1,), pamr=False)
-
-
-def maps_of_one_level(seed, side=6):
-    rng = torch.Generator().manual_seed(seed)
-    own, cross = (torch.rand(side * side, count, generator=rng) for count in (side * side, 4))
-    return AttentionMaps({(side, side): own}, {(side, side): cross}, (side, side), {"dog": (1,), "cat": (2, 3)})
-
-
-def agreed_with(label_map, maps):
-    seconds = [soft_mask(maps, name, ONE_LEVEL).second for name in ("dog", "cat")]
-    return agreement(label_map, ("dog", "cat"), seconds)
-
-
-@pytest.mark.parametrize("seed", range(2))
-def test_agreement_is_the_plain_one(seed):
-    maps = maps_of_one_level(seed)
-    label_map = np.random.default_rng(seed).integers(0, 3, (6, 6)).astype(np.uint8)
-    soft = []
-    for columns in ((1,), (2, 3)):
-        cross = maps.cross_attention[6, 6].numpy().astype(np.float64)[:, list(columns)].mean(1)
-        own = maps.self_attention[6, 6].numpy().astype(np.float64)
-        spread = own @ cross / own.sum(1)
-        soft.append((spread - spread.min()) / (spread.max() - spread.min()))
-    agreed = agreed_with(label_map, maps)
-    for i, name in enumerate(("dog", "cat")):
-        mask = label_map.ravel() == i + 1
-        mine = np.where(np.argmax(soft, 0) == i, soft[i], -1)
-        best = [place for place in np.argsort(-mine)[: mask.sum()] if mine[place] > 0]
-        both = sum(mask[place] for place in best)
-        assert agreed[name] == pytest.approx(both / (mask.sum() + len(best) - both), abs=5e-5)

@@ -40,14 +40,13 @@ def test_masks_of_a_part_of_a_photograph(monkeypatch, background, flags):
     soft = torch.zeros(2, 4, 2)
     soft[0, :, :1] = soft[1, :, 1:] = 1
     soft[0, 0, 0] = 1 - background
-    softs = [SoftMask(values, second=values) for values in soft]
+    softs = [SoftMask(values) for values in soft]
     monkeypatch.setattr(make_masks, "soft_masks", lambda *_: softs)
     view = View((16, 4), Window(4, 0, 8, 4), (4, 2), np.zeros((16, 4, 3), np.uint8))
     found = masks_of_view(view, random_maps(), ("dog", "cat"), MaskConfig(pamr=False))
     assert found.flags == flags
     assert (found.label_map[[0, 3, 12, 15]] == 255).all()
     assert (found.label_map[6:12] == [1, 1, 2, 2]).all()
-    assert found.agreement == {"dog": 1, "cat": 1}
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 from builders.refusals import user_error
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from seediff.attention.windows import Window
 from seediff.masks.quality import confidence
@@ -27,7 +29,7 @@ def test_detections_of_supervision():
     assert isinstance(found, supervision.Detections)
     assert found.class_id.tolist() == [0, 1]
     assert found.data["class_name"].tolist() == ["dog", "cat"]
-    assert found.confidence.tolist() == pytest.approx([0.8 - 0.8 / 39, 0], abs=1e-3)
+    assert found.confidence.tolist() == pytest.approx([7.2 / 9.8, 0], abs=1e-3)
     assert found.xyxy.tolist() == [[2, 1, 4, 3], [6, 4, 7, 5]]
     assert np.array_equal(found.mask[0], result().label_map == 1)
     picture = supervision.MaskAnnotator().annotate(result().pixels.copy(), found)
@@ -44,11 +46,18 @@ def test_detections_of_segments():
     assert found.xyxy.tolist() == [[2, 1, 4, 3], [6, 4, 7, 5]]
 
 
-def test_confidence_is_the_soft_mask_inside_minus_outside():
-    labels, soft = np.array([[1, 1, 0, 255]], np.uint8), np.array([[1, 0.8, 0.2, 1]])
-    assert confidence(labels, soft, 1) == pytest.approx(0.9 - 0.2)
-    assert confidence(labels, soft, 2) == -1
-    assert confidence(np.ones_like(labels), soft, 1) == pytest.approx(0.75)
+@settings(deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.5, 1.0]))
+def test_confidence_is_the_soft_iou_of_soft_mask_and_mask(seed, lowest):
+    rng = np.random.default_rng(seed)
+    labels, soft = rng.choice(np.array([0, 1, 2, 255], np.uint8), (5, 7)), rng.uniform(lowest, 1, (5, 7))
+    kept, mask = np.round(soft * 255) / 255, (labels == 1).astype(np.float64)
+    least, most = (of(kept, mask)[labels != 255].sum() for of in (np.minimum, np.maximum))
+    found = confidence(labels, soft, 1)
+    assert found == pytest.approx(least / most if most else 0, abs=5.1e-5)
+    assert found == confidence(labels, np.where(labels == 255, 1 - soft, soft), 1)  # what is ignored does not count
+    assert confidence(labels, mask, 1) == mask.any()
+    assert confidence(labels, soft, 3) == 0
 
 
 def test_cutouts():

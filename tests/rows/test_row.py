@@ -95,7 +95,7 @@ def test_what_describes_a_mask_goes_with_it():
     everything = Row(**dict.fromkeys(KEYS, 1), rest={"note": 2})
     after = everything.of_other_mask(review=Review(corrected=True))
     assert {key for key in KEYS if getattr(after, key) is None} == {*OF_MASK}
-    assert {"classes", "class_ids", "area", "flags", "confidence", "agreement"} <= {*OF_MASK}
+    assert {"classes", "class_ids", "area", "flags", "confidence"} <= {*OF_MASK}
     assert (after.seed, after.rest) == (1, {"note": 2})
 
 

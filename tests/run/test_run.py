@@ -52,7 +52,7 @@ def test_layout_rows_and_masks(tmp_path):
     rows = rows_of(out)
     assert [row["file_name"] for row in rows] == [f"images/00000{i}.png" for i in range(5)]
     for row, sample in zip(rows, Dataset.open(out), strict=True):
-        keys = "prompt classes class_ids seed attempt flags area confidence agreement model method version"
+        keys = "prompt classes class_ids seed attempt flags area confidence model method version"
         assert list(row)[: 2 + len(keys.split())] == ["file_name", "mask_file_name", *keys.split()]
         assert row["instances"] == list(sample.instances.class_ids)
         assert row["class_ids"] == [CONFIG.classes.index(name) + 1 for name in row["classes"]]
@@ -60,7 +60,7 @@ def test_layout_rows_and_masks(tmp_path):
             assert row["area"][name] == pytest.approx((sample.label_map == class_id).mean(), abs=1e-6)
         for name, class_id, soft in zip(row["classes"], row["class_ids"], sample.soft, strict=True):
             inside = sample.label_map == class_id
-            sure = soft[inside].mean() - soft[~inside].mean() if inside.any() else -1
+            sure = soft[inside].sum() / max(inside.sum() + soft[~inside].sum(), 1)
             assert row["confidence"][name] == pytest.approx(sure, abs=1e-4)
         assert sample.soft.shape == (2, 32, 32)
         saved = AttentionMaps.load(out / f"attention/{row['file_name'][7:13]}.safetensors")
@@ -184,9 +184,9 @@ def test_by_default_only_what_may_lack_a_class_is_drawn_again(tmp_path):
             assert files[0].read_bytes() == files[1].read_bytes()
 
 
-def test_agreement_counts_with_any_way_to_reject():
+def test_confidence_counts_with_any_way_to_reject():
     samples = [
-        MaskResult(np.zeros((4, 4), np.uint8), torch.zeros(2, 4, 4), ("dog", "cat"), flags, agreement={"dog": 0.5})
+        MaskResult(np.eye(4, dtype=np.uint8) * 2, torch.eye(4).expand(2, 4, 4) / 2, ("dog", "cat"), flags)
         for flags in ((), ("degenerate:dog",), ("mixed:dog",))
     ]
     for reject, expected in (
@@ -194,11 +194,11 @@ def test_agreement_counts_with_any_way_to_reject():
         (False, ["", "", ""]),
         (True, ["", "degenerate:dog", "mixed:dog"]),
     ):
-        for least in (None, 0.55):
-            job = GenerateJob(replace(CONFIG, classes_per_image=2, reject=reject, min_agreement=least))
+        for least in (None, 0.5):
+            job = GenerateJob(replace(CONFIG, classes_per_image=2, reject=reject, min_confidence=least))
             drawn = [DrawnSample(None, None, None, masks) for masks in samples]
             reasons = [",".join(job.reasons_to_reject(sample)) for sample in drawn]
-            assert reasons == [",".join(filter(None, (text, "agreement:dog" * bool(least)))) for text in expected]
+            assert reasons == [",".join(filter(None, (text, "confidence:dog" * bool(least)))) for text in expected]
             assert job.config.may_reject(("dog", "cat")) == (reject is not False or bool(least))
             assert job.config.may_reject(("dog",)) == (bool(reject) or bool(least))
 

@@ -77,7 +77,7 @@ def generate(
     from ..config.resolve import configure_run
 
     config, info = configure_run(GenerateConfig, typed, config_file, preset=preset, planned=options.dry_run)
-    never = config.reject is False and config.min_agreement is None
+    never = config.reject is False and config.min_confidence is None
     rules = [*mask_rules(config.mask), ("attempts", never, "no sample is drawn again")]
     check_effects(typed, config.method, rules)
     if vary not in (None, "none"):

@@ -98,7 +98,7 @@ def filter_(
 
     - `seediff filter pets --out good --drop-flags all --max-components 3`
 
-    - `seediff filter pets --out best --best 100 --min-agreement 0.55`
+    - `seediff filter pets --out best --best 100 --min-confidence 0.55`
 
     - `seediff filter pets --out reviewed --reviewed accepted`
     """

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from ..run.loop import RunResult
 
 BARS = " ▁▂▃▄▅▆▇█"
-GOOD_AGREEMENT = "0.55"
-"""The lowest agreement that the suggested filter keeps."""
+GOOD_CONFIDENCE = "0.55"
+"""The lowest confidence that the suggested filter keeps."""
 ENOUGH = 0.9
 """A class with a smaller share of the images that were asked for is said to have too few."""
 NEARLY_ALL = 0.8
@@ -68,8 +68,8 @@ def show_result(job: AnyJob, result: RunResult, skipped: str = "") -> None:
         steps.append(command_line("check", result.out, about="whether each file is whole"))
     if not job.doubts and any(row.images for row in classes):  # masks that mean nothing are not to be trained on
         criteria = ["--drop-flags", "all"]
-        if any(row.agreement for row in result.rows):
-            criteria += ["--min-agreement", GOOD_AGREEMENT]
+        if any(row.confidence for row in result.rows):
+            criteria += ["--min-confidence", GOOD_CONFIDENCE]
         drop = command_line("filter", result.out, *criteria, "--out", f"{result.out}-good")
         steps += [drop, train_line(result.out), export_line(result.out)]
     console = make_console()

@@ -230,11 +230,6 @@ class MaskConfig:
         return METHOD_FACTS[self.method]
 
     @property
-    def has_agreement(self) -> bool:
-        """Whether the rows of samples have `agreement`: the IoU of each mask with a second mask by method `ca_sa`."""
-        return self.method == "seediff" and (self.expansion != "none" or self.background)
-
-    @property
     def sam_weights(self) -> str | None:
         """The file of SAM's weights, as a path or `owner/name/FILE` on the hub; None without SAM."""
         return None if self.sam is None else f"{self.sam}/model.safetensors"

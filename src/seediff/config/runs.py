@@ -137,8 +137,8 @@ class GenerateConfig(DatasetConfig):
     flagged. By default, only for flags that a class may be missing, in images of several classes."""
     attempts: Annotated[Count, Parameter(group=KEPT)] = 3
     """Maximum number of draws per sample."""
-    min_agreement: Annotated[Share | None, Parameter(group=KEPT)] = None
-    """Also redraw samples with a mask whose IoU with a second one, by CA·SA, is below this (try 0.55)."""
+    min_confidence: Annotated[Share | None, Parameter(group=KEPT)] = None
+    """Also redraw samples with a mask whose confidence, from 0 to 1, is below this (try 0.55)."""
     image_format: Annotated[Literal["png", "jpg"], Parameter(group=KEPT)] = "png"
     """Format of the images; masks are always PNG."""
 
@@ -155,8 +155,6 @@ class GenerateConfig(DatasetConfig):
         count = self.per_class * len(self.classes) * len(self.turns) // sum(self.turns)
         if count > MAX_IMAGES:
             raise UserError("per_class", f"{self.per_class} would be {count} images, more than {MAX_IMAGES}")
-        if self.min_agreement is not None and not self.mask.has_agreement:
-            raise UserError("min_agreement", "works only with method seediff", "leave it out")
         plain = [prompt for prompt in self.prompts if "{class}" not in prompt]
         if plain and self.turns != (1,):
             raise UserError("classes_per_image", f"{shown}: the prompt {plain[0]!r} names its own", "leave it out")
@@ -175,7 +173,7 @@ class GenerateConfig(DatasetConfig):
     def may_reject(self, classes: Sequence[str]) -> bool:
         """Whether a drawing of these classes may be rejected, and drawn again."""
         redrawn = len(classes) > 1 if self.reject is None else self.reject
-        return redrawn or self.min_agreement is not None
+        return redrawn or self.min_confidence is not None
 
     @property
     def turns(self) -> tuple[int, ...]:

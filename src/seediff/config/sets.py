@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from cyclopts import Group, Parameter
-from msgspec import Meta
 
 from ..errors import UserError
 from .fields import Count, Seed, Share, check_fields, read_names
@@ -142,10 +141,8 @@ class Criteria:
     """Maximum number of connected pieces of every class."""
     min_piece: Count = 1
     """With --max-components: smallest piece that counts, in pixels."""
-    min_confidence: Annotated[float, Meta(ge=-1, le=1)] | None = None
-    """Minimum confidence of every class, from -1 to 1: the mean soft value inside its mask minus that outside."""
-    min_agreement: Share | None = None
-    """Minimum IoU, from 0 to 1, of every mask with a second one that CA·SA makes of the same maps (method seediff)."""
+    min_confidence: Share | None = None
+    """Minimum confidence of every class, from 0 to 1: the soft IoU of its soft mask and its mask."""
     best: Count | None = None
     """Keep at most this many samples per class, the most confident first."""
     reviewed: Literal["accepted", "rejected", "not-rejected", "unreviewed", "corrected"] | None = None

@@ -25,7 +25,7 @@ from ..rows.values import area_flags
 from .arithmetic import compete, min_max, otsu, resize
 from .own_methods import call_method
 from .pamr import KeptWeights, largest_size, pamr, pamr_weights, reduce_picture, scaled_dilations
-from .quality import SEPARATE, agreement, separation
+from .quality import SEPARATE, separation
 from .results import MaskResult
 from .steps import AFTER_PAMR, AFTER_SAM, BEFORE_PAMR, MaskStep, SoftMask
 
@@ -92,14 +92,7 @@ def refine_and_label(
         refined[step] = soft
 
     # 2. Threshold, and one class per pixel
-    labels = label_pixels(soft, config)  # at the soft masks' size, which is enough for agreement
-    seconds = [mask.second for mask in softs if mask.second is not None]
-    agreed = {}
-    if len(seconds) == len(classes):
-        agreed = agreement(labels.cpu().numpy(), classes, seconds)
-    if labels.shape != view.inside.shape:
-        labels = label_pixels(soft, config, view.inside.shape)
-    label_map = view.paste(labels.cpu().numpy(), IGNORE)
+    label_map = view.paste(label_pixels(soft, config, view.inside.shape).cpu().numpy(), IGNORE)
 
     # 3. Flags, of the method for each class, of words that do not tell masks apart, and of the masks
     flags = [f"{flag}:{name}" for name, mask in zip(classes, softs, strict=True) for flag in mask.flags]
@@ -119,7 +112,6 @@ def refine_and_label(
         tuple(classes),
         tuple(flags),
         steps,
-        agreed,
         view.pixels,
         unrefined.cpu(),
         view.inside,

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 import torch
 
 from ..attention.maps import AttentionMaps
-from ..config.methods import MaskConfig, maps_read
+from ..config.methods import MaskConfig
 from .arithmetic import mean_cross_attention, min_max, random_walk, resize, sum_of_rows
 from .steps import CROSS_ATTENTION, SELF_ATTENTION_PRODUCT, SOFT_MASK, MaskStep, SoftMask, Steps
 
@@ -81,7 +81,7 @@ def seediff(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMas
             steps.flag(flags)
 
     # 5. and 6. Refinement and threshold follow for all classes at once (masks/make_masks.py).
-    return steps.result(soft, second=second_opinion(maps, class_name, config), step=last)
+    return steps.result(soft, step=last)
 
 
 def _iterative(maps: AttentionMaps, class_name: str, config: MaskConfig, steps: Steps) -> torch.Tensor:
@@ -139,18 +139,6 @@ def background_seeds(soft: torch.Tensor, alpha: float) -> tuple[torch.Tensor, tu
 def suppress(soft: torch.Tensor, background: torch.Tensor) -> torch.Tensor:
     """The soft map (h, w) in [0, 1] without the background: `M'_final = (1 − M'_bg) ⊙ M'` (eq. 11)."""
     return (1 - background) * soft
-
-
-def second_opinion(maps: AttentionMaps, class_name: str, config: MaskConfig) -> torch.Tensor | None:
-    """The class's soft map (h, w) by CA·SA with τ = 1, from maps that SeeDiff reads anyway; None if it reads no
-    self-attention. A mask about which the two methods disagree is often wrong."""
-    if not config.has_agreement:
-        return None
-    reads = maps_read(config)
-    seeds = min(reads["cross"] or ())
-    level = min(reads["self"] or ())
-    cross = resize(maps.cross_at(seeds, class_name), maps.grid(level))
-    return min_max(random_walk(maps.self_at(level), cross))[0]
 
 
 def cross_attention(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:

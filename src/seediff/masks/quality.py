@@ -1,10 +1,6 @@
-"""Scores of masks without truth: how sure a method was of a mask, whether a second method agrees with it, and whether
-words tell masks apart.
-"""
+"""Scores of masks without truth: how sure a method was of a mask, and whether words tell masks apart."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -17,48 +13,20 @@ SEPARATE = 0.93
 
 
 def confidence(labels: np.ndarray, soft: np.ndarray, class_id: int) -> float:
-    """The confidence of a class, in [−1, 1], to four decimals: the mean of its soft mask inside of its mask, minus the
-    mean outside.
+    """The confidence of a class, in [0, 1], to four decimals: the soft IoU of its soft mask s and its mask m,
+    `Σ min(s, m) / Σ max(s, m)`. It is 1 if s is 1 inside of the mask and 0 outside.
 
     labels: (H, W) uint8.
     soft: the soft mask of the class, (H, W) in [0, 1]. It counts in the precision of files (`soft_levels`).
     class_id: the class's value in `labels`.
 
-    Ignored pixels are neither inside nor outside. The result is −1 for a class without a pixel, and the mean inside for
-    a class that fills the picture.
+    Ignored pixels do not count. The result is 0 for a class without a pixel.
     """
     inside = labels == class_id
-    outside = ~inside & (labels != IGNORE)
-    if not inside.any():
-        return -1.0
     levels = soft_levels(soft)
-    level = levels[inside].mean()
-    if outside.any():
-        level -= levels[outside].mean()
-    return round(float(level) / 255, 4)
-
-
-def agreement(label_map: np.ndarray, classes: Sequence[str], second_maps: Sequence[torch.Tensor]) -> dict[str, float]:
-    """Class → IoU of its mask with a second mask, in [0, 1] to four digits; 0 for a class without pixels.
-
-    Second masks come from `second_maps`, which are made of the same attention in another way (`SoftMask.second`). A
-    class's second mask has the pixels where its map is higher than the maps of other classes. It has at most as many
-    pixels as the mask in the label map: the pixels with the highest values.
-
-    label_map: (H, W), i + 1 = classes[i]. second_maps: each class's second soft map (h, w).
-    """
-    soft = resize(torch.stack(list(second_maps)), label_map.shape).cpu()
-    wins = soft.argmax(0)
-    agreed = dict.fromkeys(classes, 0.0)
-    for index, name in enumerate(classes):
-        mask = torch.from_numpy(label_map == index + 1)
-        count = int(mask.sum())
-        if count:
-            values = torch.where(wins == index, soft[index], 0)
-            lowest_kept = values.flatten().kthvalue(values.numel() - count + 1).values  # the count-th highest
-            second = (values >= lowest_kept) & (values > 0)
-            agreed[name] = round(float((mask & second).sum() / (mask | second).sum()), 4)
-    return agreed
+    both = levels[inside].sum(dtype=np.int64)
+    either = 255 * np.count_nonzero(inside) + levels[~inside & (labels != IGNORE)].sum(dtype=np.int64)
+    return round(float(both / max(either, 1)), 4)
 
 
 def separation(words: torch.Tensor, masks: torch.Tensor) -> list[float]:

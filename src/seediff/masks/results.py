@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,8 +39,6 @@ class MaskResult:
     """Possible problems of the masks, such as `no_seeds:dog` (rows/values.py)."""
     trace: Mapping[str, Mapping[MaskStep, torch.Tensor]] = field(default_factory=dict)
     """Class → step → the map after it."""
-    agreement: Mapping[str, float] = field(default_factory=dict)
-    """Class → IoU of its mask with a second mask (`agreement`), if the method makes one."""
     pixels: np.ndarray | None = None
     """The image (H, W, 3) uint8, if it is known."""
     unrefined: torch.Tensor = field(default_factory=lambda: torch.zeros(0, 1, 1))
@@ -57,6 +56,12 @@ class MaskResult:
     def whole_softs(self) -> Iterator[np.ndarray]:
         """The `whole_soft` of each class, one after the other to save memory."""
         return map(self.whole_soft, range(len(self.soft)))
+
+    @cached_property
+    def confidence(self) -> Mapping[str, float]:
+        """Class → the confidence of its mask, in [0, 1] (`confidence` in quality.py)."""
+        pairs = zip(self.classes, self.whole_softs(), strict=True)
+        return {name: confidence(self.label_map, soft, number) for number, (name, soft) in enumerate(pairs, 1)}
 
     def __repr__(self) -> str:
         legend = [text for _, text in label_legend(self.label_map, self.classes)]
@@ -89,10 +94,9 @@ class MaskResult:
 
     def detections(self) -> Detections:
         """The mask and box of each class with pixels, as `supervision.Detections`. Its `class_id` is the class's index
-        in `classes`, its `data["class_name"]` the name, its `confidence` the one of datasets, in [−1, 1] (`confidence`
-        in quality.py). Raises UserError if supervision is not installed."""
-        sure = [confidence(self.label_map, soft, number) for number, soft in enumerate(self.whole_softs(), 1)]
-        return as_detections(self.label_map, 1, self.classes, sure)
+        in `classes`, its `data["class_name"]` the name, its `confidence` the one of datasets. Raises UserError if
+        supervision is not installed."""
+        return as_detections(self.label_map, 1, self.classes, [*self.confidence.values()])
 
 
 def as_detections(

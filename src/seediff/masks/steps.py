@@ -68,8 +68,6 @@ class SoftMask:
     flags: tuple[str, ...] = ()
     trace: Mapping[MaskStep, torch.Tensor] = field(default_factory=dict)
     """The map after every step."""
-    second: torch.Tensor | None = None
-    """A soft map (h, w) of the class, made in another way. If the mask agrees with it, the mask is more often right."""
     word: torch.Tensor | None = None
     """The class's cross-attention (h', w') at the coarsest level that the method reads; None if it reads none."""
 
@@ -91,14 +89,8 @@ class Steps:
         """Record flags without a map."""
         self._flags |= dict.fromkeys(flags)
 
-    def result(
-        self,
-        soft: torch.Tensor,
-        flags: Sequence[str] = (),
-        second: torch.Tensor | None = None,
-        step: MaskStep = SOFT_MASK,
-    ) -> SoftMask:
+    def result(self, soft: torch.Tensor, flags: Sequence[str] = (), step: MaskStep = SOFT_MASK) -> SoftMask:
         """The method's result, with all recorded steps and flags. soft: the class's soft mask (h, w), the map after
-        the last step. flags: the last step's. second: as in `SoftMask`. step: the last step."""
+        the last step. flags: the last step's. step: the last step."""
         self.keep(step, soft, flags)
-        return SoftMask(soft, tuple(self._flags), dict(self._maps), second)
+        return SoftMask(soft, tuple(self._flags), dict(self._maps))

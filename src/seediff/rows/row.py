@@ -51,7 +51,6 @@ Text = str | None
 Names = tuple[str, ...] | None
 Ids = tuple[Byte, ...] | None
 Number = Annotated[int, msgspec.Meta(ge=0)] | None
-ByClass = dict[str, float] | None
 Shares = dict[str, Share] | None
 
 
@@ -188,7 +187,7 @@ class Row(Kept, frozen=True, kw_only=True):
         ),
     ] = None
     presence: Annotated[
-        ByClass,
+        Shares,
         Key(
             "only `mask`: each class in `asked` → its presence score in [0, 1]: whether the image shows it. "
             "A class got a mask if its score reached `--presence`",
@@ -204,27 +203,14 @@ class Row(Kept, frozen=True, kw_only=True):
     ] = None
     area: Annotated[Shares, Key("class → its share of the image, in [0, 1]", of_mask=True, of_classes=True)] = None
     confidence: Annotated[
-        ByClass,
-        Key(
-            "class → its [confidence](quality.md#seediff-filter), in [-1, 1]",
-            of_mask=True,
-            of_classes=True,
-            score=QualityScore("Confidence, 0 to 1", "How far a mask stands out", worst=-1),
-            in_viewer=True,
-            writers="generate and mask write it",
-        ),
-    ] = None
-    agreement: Annotated[
         Shares,
         Key(
-            "only method `seediff`: class → its [agreement](quality.md#seediff-filter), in [0, 1]",
+            "class → its [confidence](quality.md#seediff-filter), in [0, 1]",
             of_mask=True,
             of_classes=True,
-            score=QualityScore(
-                "Agreement with CA·SA, 0 to 1", "Whether a second method, CA·SA, makes the same mask", worst=0
-            ),
+            score=QualityScore("Confidence, 0 to 1", "How clear-cut the soft mask is", worst=0),
             in_viewer=True,
-            writers="generate and mask write it for method seediff",
+            writers="generate and mask write it",
         ),
     ] = None
     least_piece: Annotated[

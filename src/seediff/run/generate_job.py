@@ -217,16 +217,17 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec"]):
 
     def reasons_to_reject(self, sample: DrawnSample) -> list[str]:
         """Why a sample is rejected: flags of its masks, those in NOT_DRAWN by default and any flag with `reject`; and
-        `agreement:dog` if the mask of dog agrees too little with the mask of the method CA·SA. Empty for a good sample,
-        and for a sample without masks."""
+        `confidence:dog` if the mask of dog has less than `min_confidence`. Empty for a good sample, and for a sample
+        without masks."""
         masks = sample.masks
         config = self.config
         if masks is None:
             return []
         kinds = NOT_DRAWN if config.reject is None else FLAGS
         flags = [flag for flag in masks.flags if flag_kind(flag) in kinds and config.reject is not False]
-        least = config.min_agreement or 0.0
-        return [*flags, *(f"agreement:{name}" for name, value in masks.agreement.items() if value < least)]
+        if config.min_confidence:
+            flags += [f"confidence:{name}" for name, sure in masks.confidence.items() if sure < config.min_confidence]
+        return flags
 
     def masks(self, ready: Ready, spec: SampleSpec, image: np.ndarray, attention: AttentionMaps) -> MaskResult:
         """The masks of a drawn sample. image: (H, W, 3) uint8."""
@@ -249,7 +250,6 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec"]):
                 self.name_of(spec),
                 encode_image(image, self.config.image_format),
                 result,
-                result.soft.cpu().numpy,
                 attention,
                 Row(prompt=spec.prompt, seed=spec.seed, attempt=spec.attempt),
             )

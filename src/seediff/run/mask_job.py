@@ -136,7 +136,6 @@ class MaskJob(SeenPhotoJob[MaskPhotosConfig]):
                 self.name_of(spec),
                 encode_photo(spec.photo.path, view.pixels),
                 masks,
-                masks.whole_softs,
                 found.maps,
                 row,
             )

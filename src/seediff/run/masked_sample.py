@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from ..config.runs import GenerateConfig, MaskPhotosConfig
 from ..dataset import native
@@ -28,39 +25,31 @@ def encode_masked(
     name: str,
     image: bytes,
     masks: MaskResult,
-    soft: Callable[[], Iterable[np.ndarray]],
     attention: AttentionMaps | None,
     row: Row,
 ) -> Encoded:
     """The row and files of a picture and its masks, with the files that the configuration asks for.
 
-    image: the contents of the picture's file, as PNG or JPEG. masks: at the picture's size (H, W). soft: a function
-    that yields the soft mask (H, W) in [0, 1] of each class, one after the other: all soft masks of a large photograph
-    at once would take hundreds of megabytes. row: what only one of the commands knows of the sample, such as the `seed`
-    of `generate`.
+    image: the contents of the picture's file, as PNG or JPEG. masks: at the picture's size (H, W). row: what only one
+    of the commands knows of the sample, such as the `seed` of `generate`.
     """
-    from ..masks.quality import confidence  # imports torch
-
     ids = ids_by_name(config.classes)
     class_ids = tuple(ids[kind] for kind in masks.classes)
     labels = native.dataset_labels(masks.label_map, class_ids)
     extras: Extras = {}
-    confidences: dict[str, float] = {}
     objects = None
-    for kind, class_id, values in zip(masks.classes, class_ids, soft(), strict=True):
-        confidences[kind] = confidence(labels, values, class_id)
-        if config.keep_soft:
-            extras[SOFT, class_id] = encode_soft(values)
+    if config.keep_soft:
+        for class_id, soft in zip(class_ids, masks.whole_softs(), strict=True):
+            extras[SOFT, class_id] = encode_soft(soft)
     if config.objects:
-        objects = scored_pieces(labels, class_ids, soft())
+        objects = scored_pieces(labels, class_ids, masks.whole_softs())
     if config.keep_attention and attention is not None:
         extras[native.ATTENTION, None] = attention.encode()
     row = row.replace(
         classes=masks.classes,
         class_ids=class_ids,
         flags=masks.flags,
-        confidence=confidences,
-        agreement=dict(masks.agreement) or None,
+        confidence=dict(masks.confidence),
         model=config.model_label,
         method=config.method,
         version=__version__,

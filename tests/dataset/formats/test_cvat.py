@@ -28,6 +28,21 @@ def test_what_the_file_says(tmp_path):
             assert sum(runs) == int(mask.get("width")) * int(mask.get("height"))
 
 
+def test_masks_have_their_confidence(tmp_path):
+    labels, sure = np.array([[1, 2], [0, 255]], np.uint8), {"cat": 0.25, "dog": 1.0}
+    rows = [{"confidence": sure}, {"review": {"verdict": "accepted", "corrected": True}}]
+    items = [item(f"{i}", labels, row, (2, 2)) for i, row in enumerate(rows)]
+    export("cvat", ("cat", "dog"), items, tmp_path / "set")
+    root = ElementTree.parse(tmp_path / "set/annotations.xml").getroot()
+    masks = [(one.get("label"), one.findtext("attribute[@name='confidence']")) for one in root.iter("mask")]
+    assert masks == [("cat", "0.25"), ("dog", "1.0"), ("ignore", None), ("cat", None), ("dog", None), ("ignore", None)]
+    declared = root.find("meta/task/labels/label/attributes/attribute")
+    (listed,) = json.loads((tmp_path / "set/labels.json").read_text())[0]["attributes"]
+    listed["values"] = "\n".join(listed["values"])
+    assert {one.tag: one.text for one in declared} == {key: str(value) for key, value in listed.items()}
+    assert all(np.array_equal(one.label_map, labels) for one in imported("cvat", tmp_path / "set")[1])
+
+
 XML = """<annotations><version>1.1</version><meta><job><labels>
 <label><name>Background</name></label><label><name>cat</name></label><label><name>dog</name></label><label><name>void</name></label>
 </labels></job></meta>

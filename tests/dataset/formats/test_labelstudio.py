@@ -28,15 +28,15 @@ def test_predictions_have_scores(tmp_path):
     labels = np.array([[1, 2], [0, 255]], np.uint8)
     rows = [
         {"presence": {"cat": 0.8, "dog": 0.6}},
-        {"confidence": {"cat": -0.2, "dog": 0.9}, "presence": {"cat": 1.0}},
+        {"confidence": {"cat": 0.2, "dog": 0.9}, "presence": {"cat": 1.0}},
         {"presence": {"cat": 0.8}, "review": {"verdict": "accepted", "corrected": True}},
     ]
     items = [item(f"{i}", labels, {**row, "model": "m", "method": "seediff"}, (2, 2)) for i, row in enumerate(rows)]
     predictions = [task["predictions"][0] for task in tasks_of(exported(tmp_path, items, ("cat", "dog")))]
-    assert [one.get("score") for one in predictions] == [0.6, 0.0, None]
+    assert [one.get("score") for one in predictions] == [0.6, 0.2, None]
     assert [[result.get("score") for result in one["result"]] for one in predictions] == [
         [0.8, 0.6, None],
-        [0.0, 0.9, None],
+        [0.2, 0.9, None],
         [None] * 3,
     ]
     assert [result["value"]["brushlabels"] for result in predictions[0]["result"]] == [["cat"], ["dog"], ["ignore"]]

@@ -21,7 +21,7 @@ import numpy as np
 
 from ...errors import UserError
 from ...files.photo_files import visible
-from ...files.reading import Node, fit
+from ...files.reading import Json, Node, fit
 from ..sample import Sample
 from ..shapes.rle import box_runs, ellipse_runs, mask_runs, polygon_runs
 from .drivers import Import
@@ -35,6 +35,14 @@ IMAGES = "images"
 LABELS = "labels.json"
 CORNERS = ("tl1", "bl1", "tr1", "br1", "tl2", "bl2", "tr2", "br2")
 """Names of a cuboid's corners. The attributes xtl1 and ytl1 are x and y of the corner tl1."""
+ATTRIBUTE: Json = {
+    "name": "confidence",
+    "mutable": False,
+    "input_type": "number",
+    "default_value": "1",
+    "values": ["0", "1", "0.0001"],  # the lowest, the highest, and the step
+}
+"""The attribute of masks. One that a person draws in CVAT gets the default."""
 FILLED = ("mask", "polygon", "ellipse")
 """Tags of shapes, besides boxes, that have an inside."""
 
@@ -52,7 +60,14 @@ def write(export: Export) -> None:
             about += f' subset="{placed.split}"'
         size = f'width="{placed.width}" height="{placed.height}"'
         images.append(f"  <image {about} {size}>\n{placed.encoded}  </image>\n")
-    kinds = "<type>mask</type><attributes></attributes>"
+    attributes: list[Json] = []
+    declared = ""
+    if any("<attribute" in image for image in images):
+        attributes = [ATTRIBUTE]
+        in_lines = {**ATTRIBUTE, "values": "\n".join(ATTRIBUTE["values"])}
+        declared = "".join(f"<{key}>{value}</{key}>" for key, value in in_lines.items())
+        declared = f"<attribute>{declared}</attribute>"
+    kinds = f"<type>mask</type><attributes>{declared}</attributes>"
     labels = "".join(
         f"        <label><name>{escape(name)}</name><color>{colour}</color>{kinds}</label>\n"
         for name, colour in export.colours
@@ -66,13 +81,17 @@ def write(export: Export) -> None:
     )
     body = f"<annotations>\n  <version>1.1</version>\n{meta}{''.join(images)}</annotations>\n"
     export.put(ANNOTATIONS, f'<?xml version="1.0" encoding="utf-8"?>\n{body}')
-    listed = [{"name": name, "color": colour, "type": "mask", "attributes": []} for name, colour in export.colours]
+    listed = [
+        {"name": name, "color": colour, "type": "mask", "attributes": attributes} for name, colour in export.colours
+    ]
     export.put(LABELS, json.dumps(listed, ensure_ascii=False, indent=1))
 
 
 def draw(sample: Sample, labels: np.ndarray, names: Mapping[int, str]) -> str:
-    """The <mask> elements of a sample. labels: the label map (H, W). names: id → label."""
+    """The <mask> elements of a sample, with the confidence of their class's mask if the row has it. labels: the label
+    map (H, W). names: id → label."""
     text = ""
+    scores = sample.row.confidence or {}
     for class_id, inside, (left, top, right, bottom) in written_masks(sample, labels):
         flat = inside.ravel()
         counts = np.diff(np.flatnonzero(flat[1:] != flat[:-1]) + 1, prepend=0, append=flat.size).tolist()
@@ -80,7 +99,9 @@ def draw(sample: Sample, labels: np.ndarray, names: Mapping[int, str]) -> str:
             counts.insert(0, 0)
         about = f'label={quoteattr(names[class_id])} source="auto" occluded="0" rle="{", ".join(map(str, counts))}"'
         place = f'left="{left}" top="{top}" width="{right - left}" height="{bottom - top}"'
-        text += f'    <mask {about} {place} z_order="0"></mask>\n'
+        sure = scores.get(names[class_id])
+        of_mask = "" if sure is None else f'<attribute name="confidence">{sure}</attribute>'
+        text += f'    <mask {about} {place} z_order="0">{of_mask}</mask>\n'
     return text
 
 

@@ -267,7 +267,7 @@ def draw(sample: Sample, labels: np.ndarray, names: Mapping[int, str]) -> list[J
         value = {"format": "rle", "rle": list(encode_brush(pixels)), "brushlabels": [name]}
         result = {**tags, "origin": "prediction", **size, "value": value}
         if name in scores and class_id != IGNORE:
-            result["score"] = float(np.clip(scores[name], 0, 1))
+            result["score"] = scores[name]
         results.append(result)
     return results
 
