@@ -51,6 +51,8 @@ STAY = [
     ({"max_components": 1, "min_piece": 4}, [0, 1, 2, 3, 4, 5]),
     ({"min_confidence": 0.75}, [4, 5]),  # 0.64, 0.67, 0.7, 0.73 but for a stray piece, 0.76, 0.79
     ({"best": 2, "drop_flags": ("all",)}, [1, 2, 3, 4]),
+    ({"worst": 2}, [0, 1]),
+    ({"worst": 2, "drop_flags": ("all",), "best": 2}, [1, 2]),
 ]
 
 
@@ -75,9 +77,10 @@ def test_a_smallest_piece_alone_is_refused(pets):
         numbers(pets, min_piece=4)
 
 
-def test_samples_stay_by_what_their_rows_say():
+@pytest.mark.parametrize("key", ["confidence", "support"])
+def test_samples_stay_by_what_their_rows_say(key):
     """A person's mask is certain; one that was made in the viewer is not, nor is a picture without a class."""
-    rows = [{"classes": ["dog"], "confidence": {"dog": share}} for share in (0.4, 0.6)]
+    rows = [{"classes": ["dog"], key: {"dog": share}} for share in (0.4, 0.6)]
     rows += [
         {"classes": ["dog"], "review": {"corrected": True}},
         {"classes": ["dog"], "review": {"made": {"alpha": 0.5}}},
@@ -85,11 +88,24 @@ def test_samples_stay_by_what_their_rows_say():
     ]
     image, labels = encode_image(np.zeros((4, 4, 3), np.uint8), "png"), np.eye(4, dtype=np.uint8)
     samples = [Sample(image, labels, row=row, name=str(number)) for number, row in enumerate(rows)]
-    selected = Dataset(("dog",), samples).filter(min_confidence=0.5)
-    assert ([sample.name for sample in selected], selected.dropped) == (["1", "2"], {"confidence": 3})
+    selected = Dataset(("dog",), samples).filter(**{f"min_{key}": 0.5})
+    assert ([sample.name for sample in selected], selected.dropped) == (["1", "2"], {key: 3})
     samples.append(Sample(image, labels, row={"classes": ["dog"]}, name="bare"))
-    with user_error("min_confidence: needs `confidence`, and sample 'bare' of the dataset has none"):
-        Dataset(("dog",), samples).filter(min_confidence=0.5)
+    with user_error(rf"min_{key}: needs `{key}`, and sample 'bare' of the dataset has none"):
+        Dataset(("dog",), samples).filter(**{f"min_{key}": 0.5})
+
+
+def test_the_best_and_the_worst_follow_both_figures_and_a_corrected_mask_is_certain():
+    figures = [(0.9, 0.8), (0.8, 0.1), (0.1, 0.9), (0.7, 0.7)]
+    rows = [{"classes": ["dog"], "support": {"dog": one}, "confidence": {"dog": two}} for one, two in figures]
+    rows += [{"classes": ["dog"]}, {"classes": ["dog"], "review": {"corrected": True}}]
+    image, labels = encode_image(np.zeros((4, 4, 3), np.uint8), "png"), np.eye(4, dtype=np.uint8)
+    samples = [Sample(image, labels, row=row, name=str(number)) for number, row in enumerate(rows)]
+    data = Dataset(("dog",), samples)
+    assert [one.name for one in data.filter(worst=2)] == ["1", "2"]
+    assert [one.name for one in data.filter(best=2)] == ["0", "5"]
+    with user_error("worst: needs `support` or `confidence`, and no sample of the dataset has one"):
+        Dataset(("dog",), samples[4:]).filter(worst=2)
 
 
 def test_counts_of_a_small_set():

@@ -44,6 +44,7 @@ COMMANDS = {
         "Add changed copies of samples: spliced, noisy, tilted, occluded, mirrored.",
     ),
     "look": ("look:look", "View a dataset in the browser, see how each mask was made, and correct masks."),
+    "doubt": ("doubt:doubt", "Find the samples whose labels the other samples of a dataset speak against."),
     "check": ("sets:check", "Check a dataset for broken files and labels."),
     "stats": ("sets:stats", "Count each class's images, pixels, areas, pieces and flags in a dataset."),
     "filter": ("sets:filter_", "Make a dataset from the samples that are worth training on."),
@@ -63,7 +64,7 @@ somebody uses the command.
 """
 GROUPS = {
     Group("Make", sort_key=1): "generate mask segment heatmap augment",
-    Group("Look and correct", sort_key=2): "look check stats filter",
+    Group("Look and correct", sort_key=2): "look doubt check stats filter",
     Group("Convert", sort_key=3): "export import merge split",
     Group("Train", sort_key=4): "train predict evaluate",
     Group("Models and research", sort_key=5): "models download tune",

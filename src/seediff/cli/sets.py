@@ -19,6 +19,7 @@ from ..files.messages import make_console, plural
 from ..files.outputs import check_apart, check_writable, stage_output, write_json
 from ..files.reading import real
 from .advice import LOOK, command_line, export_line, next_steps, say_notes, say_reading, train_line
+from .doubt import say_doubtful
 from .options import HERE, ConfigFile, Data, Json, Link, NewOut, Quiet, Workers, option
 from .progress import follow_progress
 from .typed import NOTHING, Typed
@@ -56,6 +57,7 @@ def check(
             show_stats(checked.stats)
             say_reading(checked.reading)
             say_notes(checked.doubts)
+            say_doubtful(data, checked.rows, checked.changed)
     if json is not None:
         write_json(checked.to_json(), json)
     if checked.errors:
@@ -99,6 +101,8 @@ def filter_(
     - `seediff filter pets --out good --drop-flags all --max-components 3`
 
     - `seediff filter pets --out best --best 100 --min-confidence 0.55`
+
+    - `seediff filter pets --out doubtful --worst 60`
 
     - `seediff filter pets --out reviewed --reviewed accepted`
     """

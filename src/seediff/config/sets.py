@@ -143,8 +143,12 @@ class Criteria:
     """With --max-components: smallest piece that counts, in pixels."""
     min_confidence: Share | None = None
     """Minimum confidence of every class, from 0 to 1: the soft IoU of its soft mask and its mask."""
+    min_support: Share | None = None
+    """Minimum support, from 0 to 1, by a segmenter that learned from other samples (`seediff doubt`)."""
     best: Count | None = None
-    """Keep at most this many samples per class, the most confident first."""
+    """Keep at most this many samples per class, the least doubtful first (`seediff doubt`)."""
+    worst: Count | None = None
+    """Keep at most this many samples, the most doubtful first."""
     reviewed: Literal["accepted", "rejected", "not-rejected", "unreviewed", "corrected"] | None = None
     """Keep samples with this decision in `seediff look`."""
     clean: Count | None = None

@@ -19,6 +19,7 @@ from ..files.messages import show_json
 from ..files.reading import Json, read_json_lines
 from ..files.tensors import read_header
 from ..report.set_summary import doubts
+from ..rows.doubt import changed_since
 from ..rows.row import Row, as_row
 from ..rows.values import NO_SPLIT, part_of, shown_classes
 from ..workers import Follow, in_threads
@@ -63,6 +64,10 @@ class Checked:
     """How the set is understood."""
     doubts: Sequence[str] = ()
     """What to know before the masks are used."""
+    rows: Sequence[Row] = ()
+    """The rows that can be read, with what people decided."""
+    changed: int = 0
+    """The number of masks that `doubt` has not seen (`changed_since`)."""
 
     @property
     def errors(self) -> int:
@@ -117,11 +122,13 @@ def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
     if not rows and not (folder / native.REJECTED).is_file():  # a run may have rejected every draw
         findings.add("structure", native.METADATA, "has no rows")
     samples: list[Sample] = []
+    supported: list[bool] = []
     for number, row in enumerate(rows, 1):
         place = f"row {number}"
         sample = findings.attempt("row", place, lambda row=row, place=place: reader.sample(as_row(row, place), place))
         if sample is not None:
             samples.append(sample)
+            supported.append(bool(row.get("support")))
             if part_of(sample.row.part) is None:
                 used = f"which {NO_SPLIT}: `train` uses it, or asks for --split beside other parts"
                 findings.add("row", place, f"'split' is {show_json(sample.row.split)}, {used}", "warning")
@@ -141,7 +148,9 @@ def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
         findings.add("names", native.CLASSES, line, "warning")
     by_level = sorted(findings, key=lambda finding: finding.level != "error")
     reading = native.read_as(classes, samples).counted(classes, tally, (), folder)
-    return Checked(tuple(by_level), set_stats(measures, classes), reading, doubts([sample.row for sample in samples]))
+    read = [sample.row for sample in samples]
+    changed = changed_since(supported, read)
+    return Checked(tuple(by_level), set_stats(measures, classes), reading, doubts(read), read, changed)
 
 
 def _find_copies(samples: Sequence[Sample], digests: Sequence[str], findings: _Findings) -> None:

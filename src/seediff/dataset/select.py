@@ -15,7 +15,8 @@ import numpy as np
 from ..config.sets import Criteria
 from ..errors import UserError
 from ..files.label_maps import IGNORE
-from ..rows.row import CONFIDENCE, KEYS, SCORES, Review
+from ..rows.doubt import doubt
+from ..rows.row import KEYS, SCORES, Review
 from ..rows.values import check_flags, flag_kind, shown_classes
 from ..workers import Follow
 from .sample import Sample, repainted
@@ -137,16 +138,28 @@ def select_samples(
         else:
             stays.append(sample)
     if criteria.best:
-        sure = [_scores(sample, CONFIDENCE, "best", where) for sample in stays]
-        chosen = sorted(best_per_class(sure, criteria.best))
+        chosen = best_per_class(_doubts(stays, "best", where), [one.row.shown for one in stays], criteria.best)
         dropped["best"] = len(stays) - len(chosen)
-        stays = [stays[i] for i in chosen]
+        stays = [stays[i] for i in sorted(chosen)]
+    if criteria.worst:
+        chosen = np.argsort(-_doubts(stays, "worst", where), kind="stable")[: criteria.worst]
+        dropped["worst"] = len(stays) - len(chosen)
+        stays = [stays[i] for i in sorted(chosen)]
     return stays, +dropped
 
 
+def _doubts(samples: Sequence[Sample], criterion: str, where: str) -> np.ndarray:
+    """(N,): the `doubt` of samples; 0 for a mask that a person corrected. criterion, where: names of the criterion and
+    the set in errors. Raises UserError if no row has a figure."""
+    rows = [sample.row for sample in samples]
+    if not any(row.support or row.confidence for row in rows):
+        raise UserError(criterion, f"needs `support` or `confidence`, and no sample of {where} has one", "run `doubt`")
+    return np.where([bool(row.decided.corrected) for row in rows], 0, doubt(rows))
+
+
 def _unmet(sample: Sample, classes: Sequence[str], criteria: Criteria, where: str) -> str | None:
-    """The first criterion that a sample does not meet; None if it meets all. This does not include `best`, which
-    compares samples. classes: the dataset's classes. where: its name in errors. Raises UserError."""
+    """The first criterion that a sample does not meet; None if it meets all. This does not include `best` and
+    `worst`, which compare samples. classes: the dataset's classes. where: its name in errors. Raises UserError."""
     row = sample.row
     if criteria.reviewed is not None and criteria.reviewed not in _decisions(row.decided):
         return "reviewed"
@@ -217,11 +230,11 @@ def _cleaned(sample: Sample, classes: int, least: int) -> np.ndarray:
     return clean_labels(sample.labels(classes), least)
 
 
-def best_per_class(confidences: Sequence[Mapping[str, float]], count: int) -> set[int]:
-    """The positions of the samples that are among the `count` surest samples of any class. Of equally sure samples, the
-    earlier goes first. confidences: for each sample, class → confidence."""
+def best_per_class(doubts: np.ndarray, shown: Sequence[Sequence[str]], count: int) -> set[int]:
+    """The positions of the samples that are among the `count` least doubtful ones of any class. Of equally doubtful
+    samples, the earlier goes first. doubts: (N,), of `doubt`. shown: the classes of each sample."""
     chosen: set[int] = set()
-    for name in set[str]().union(*confidences):
-        having = [i for i, sure in enumerate(confidences) if name in sure]
-        chosen.update(sorted(having, key=lambda i: -confidences[i][name])[:count])
+    order = np.argsort(doubts, kind="stable").tolist()
+    for name in {*chain(*shown)}:
+        chosen.update([i for i in order if name in shown[i]][:count])
     return chosen

@@ -25,7 +25,7 @@ from ..files.reading import Byte, Json, real
 from ..rows.row import IN_VIEWER, SCORES
 from ..rows.values import explain_flag
 from .sample_pictures import THUMB, image_bytes, thumbnail
-from .store import Edit, Store
+from .store import DOUBT, Edit, Store
 
 DECODING = threading.Semaphore(4)
 """Limits how many pictures are in memory at once."""
@@ -83,16 +83,21 @@ class Paint(OfSample):
 
 
 def describe(store: Store, request: Request) -> Json:
+    """The set. A score's `sure` is that of a mask which a person drew."""
     scores = list[Json]()
     for key, score in SCORES.items():
         if any(getattr(sample.row, key) for sample in store.samples):
-            scores.append({"name": key, "title": score.title, "help": score.help, "least": score.worst})
+            scores.append({"name": key, "title": score.title, "help": score.help, "least": score.worst, "sure": 1})
+    if scores:
+        about = "1: the lowest support or confidence of the set; what nobody has judged comes first"
+        scores.append({"name": DOUBT, "title": "Doubt, 0 to 1", "help": about, "least": 0, "sure": 0})
     return {
         "name": real(store.folder).name,
         "classes": list(store.classes),
         "byObject": SEGMENT in store.classes,  # segments without a name have a colour each
         "scores": scores,
         "readOnly": store.read_only,
+        "changed": store.changed_since(),
         "palette": mask_colours().ravel().tolist(),
         "heat": heat_colours().ravel().tolist(),
     }

@@ -33,6 +33,7 @@ from ..errors import UserError
 from ..files.label_maps import IGNORE
 from ..files.outputs import InUse, open_folder, write_atomic
 from ..files.reading import Json, composed, inside, read_bytes
+from ..rows.doubt import changed_since, doubt
 from ..rows.row import SCORES, Row
 from ..rows.values import ids_by_name, shown_classes
 from .sample_pictures import Cache
@@ -121,6 +122,8 @@ class Prepared(NamedTuple):
     label_map: bytes
 
 
+DOUBT = "doubt"
+"""The name of the order of doubt on the page."""
 STALE = "another window has changed it in the meantime"
 
 
@@ -167,6 +170,8 @@ class Store:
                 number = numbers.get(action.sample)
                 if number is not None:
                     self._add(number, action)
+            self.doubts = doubt([sample.row for sample in self.samples]).tolist()
+            """The order of doubt when the set was opened: it stays while people work through it."""
         except BaseException:
             self.close()
             raise
@@ -240,7 +245,13 @@ class Store:
             "area": row.area or {},
             "by": last.by,
             **{key: worst(row, key) for key in SCORES},
+            DOUBT: None if row.replaced else round(self.doubts[number], 4),
         }
+
+    def changed_since(self) -> int:
+        """How many masks were changed or came after the last run of `doubt`."""
+        rows = [self.state(number).row(self.classes) for number in range(len(self.samples))]
+        return changed_since([bool(one.row.support) for one in self.samples], rows)
 
     # Actions.
 

@@ -18,6 +18,7 @@ from ..drawing.shown import data_uri, jpeg_uri
 from ..files.image_files import in_rgb, open_image, read_pixels
 from ..files.outputs import CARD, INSTANCES, PREVIEW, write_atomic
 from ..files.reading import inside, read_bytes
+from ..rows.doubt import doubt
 from ..rows.row import Row, file_of
 from ..rows.values import explain_flag
 from .card import dataset_card
@@ -96,11 +97,13 @@ def write_page(folder: Path, facts: SetFacts, rows: Sequence[Row], summary: Summ
 
 
 def _tiles(folder: Path, rows: Sequence[Row], tags: Sequence[ClassTag]) -> Iterator[SampleTile]:
-    """Tiles of at most MOST_IMAGES samples, evenly spaced. tags: of the classes, in order."""
+    """Tiles of at most MOST_IMAGES samples, evenly spaced in the order of doubt, the most doubtful first. tags: of the
+    classes, in order."""
     labels = {tag.name: label for label, tag in enumerate(tags, 1)}
     count = min(len(rows), MOST_IMAGES)
+    order = np.argsort(-doubt(rows), kind="stable").tolist()
     for number in range(count):
-        position = number * len(rows) // count
+        position = order[number * len(rows) // count]
         row = rows[position]
         image, label_map = _read_pair(folder, row, position)
         classes = dict.fromkeys(row.named)

@@ -213,6 +213,22 @@ class Row(Kept, frozen=True, kw_only=True):
             writers="generate and mask write it",
         ),
     ] = None
+    support: Annotated[
+        Shares,
+        Key(
+            "after `doubt`: the class of the least supported place → the sample's [support](quality.md#seediff-doubt), "
+            "in [0, 1]",
+            of_mask=True,
+            of_classes=True,
+            score=QualityScore(
+                "Support by other samples, 0 to 1",
+                "Whether a segmenter that learned from other samples of the set agrees with the mask everywhere",
+                worst=0,
+            ),
+            in_viewer=True,
+            writers="`seediff doubt` writes it",
+        ),
+    ] = None
     least_piece: Annotated[
         Number,
         Key("after `filter --clean`: pieces of fewer pixels got the label around them", of_mask=True, in_viewer=True),

@@ -71,6 +71,21 @@ class Segmenter:
     def _segment(self, images: torch.Tensor, scales: Sequence[float], flip: bool, side: int) -> np.ndarray:
         """The label maps (B, H, W) of images (B, H, W, 3)."""
         height, width = images.shape[1:3]
+        views = self._views(images, scales, flip, side)
+        maps = [likeliest([view[number] for view in views], height, width) for number in range(len(images))]
+        return torch.stack(maps).cpu().numpy()
+
+    @torch.inference_mode()
+    def shares(self, image: np.ndarray, flip: bool = True) -> np.ndarray:
+        """(C + 1, h, w) float32 in [0, 1]: the share of the background and of each class at each pixel, at the size in
+        which the network sees the image. The shares of a pixel sum to 1. image: (H, W, 3) uint8. flip: the network also
+        sees it mirrored."""
+        views = self._views(torch.from_numpy(image.copy())[None].to(self.device), (1.0,), flip, self.side)
+        scores = torch.stack(views).sum(0)[0]
+        return (scores / scores.sum(0).clamp_min(1e-6)).float().cpu().numpy()
+
+    def _views(self, images: torch.Tensor, scales: Sequence[float], flip: bool, side: int) -> list[torch.Tensor]:
+        """The class scores (B, C, h, w) of images (B, H, W, 3) at each scale, and of each mirrored."""
         views: list[torch.Tensor] = []
         mirrored = mirrored_ids(self.classes, len(self.classes) + 1)
         for scale in scales:
@@ -79,8 +94,7 @@ class Segmenter:
             views.append(self._scores(resized)[..., :h, :w])
             if flip:
                 views.append(self._scores(resized.flip(2))[..., :h, :w].flip(3)[:, mirrored])
-        maps = [likeliest([view[number] for view in views], height, width) for number in range(len(images))]
-        return torch.stack(maps).cpu().numpy()
+        return views
 
     def _scores(self, view: torch.Tensor) -> torch.Tensor:
         """The class scores (B, C, h, w) of images (B, h, w, 3), padded to sides that the network takes."""

@@ -2,6 +2,7 @@
 
 import { Histogram } from "./histogram.js";
 import { $, VERDICT, choice, element } from "./page.js";
+import { all } from "./samples.js";
 import { css, set } from "./set.js";
 
 const STATES = { unreviewed: "not reviewed", ...VERDICT, corrected: "✎ corrected" };
@@ -19,7 +20,7 @@ const SORTS = [
   }),
   ["flags", "", "most flags"],
 ];
-const USUAL = "order";
+const USUAL = set.scores.some(({ name }) => name === "doubt") && all.some(({ verdict }) => !verdict) ? "-doubt" : "order";
 const FIELDS = ["text", "sort", ...RANGES.flatMap(({ name }) => [`${name}-low`, `${name}-high`])];
 
 export class Filters {

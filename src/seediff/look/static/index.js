@@ -19,7 +19,7 @@ export function select({ classes, flags, states, text, bounds, sort, descending 
   const values = {
     area: ({ area }) => (names.length ? names : Object.keys(area)).reduce((sum, name) => sum + (area[name] || 0), 0),
   };
-  for (const { name } of set.scores) values[name] = (sample) => (sample.corrected ? 1 : sample[name] ?? NaN); // as in `filter`
+  for (const { name, sure } of set.scores) values[name] = (sample) => (sample.corrected ? sure : sample[name] ?? NaN); // as in `filter`
   const groups = { states: [states, statesOf], classes: [classes, (sample) => sample.classes], flags: [flags, kindsOf] };
   const tests = {};
   const wanted = text.toLowerCase();
@@ -42,6 +42,7 @@ export function select({ classes, flags, states, text, bounds, sort, descending 
   const keys = { order: ({ index }) => index, flags: ({ flags: of }) => of.length, ...values };
   const sign = descending ? -1 : 1;
   const ranked = match().map((sample) => [keys[sort](sample), sample]);
-  ranked.sort(([a], [b]) => Number.isNaN(a) - Number.isNaN(b) || sign * (a - b) || 0);
+  const done = ({ verdict }) => sort === "doubt" && Boolean(verdict); // what nobody has judged comes first
+  ranked.sort(([a, one], [b, other]) => done(one) - done(other) || Number.isNaN(a) - Number.isNaN(b) || sign * (a - b) || 0);
   return { samples: ranked.map(([, sample]) => sample), counts, histograms };
 }

@@ -22,6 +22,7 @@ $("set-name").textContent = set.name;
 document.title = `${set.name}: seediff look`;
 fillHelp();
 if (set.readOnly) notice(`${set.readOnly}.`);
+else if (set.changed) hint(`New or changed masks since \`seediff doubt\`: ${set.changed}. Run it again for a new order.`);
 
 const page = {
   open, move, addClass,
