@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 TOOLS = ("pytest", "pytest-timeout", "hypothesis")
 TESTS = (
     *(f"tests/{folder}" for folder in ("attention", "config", "files", "masks", "prompts", "report", "segments")),
-    *("tests/cli/test_cli.py", "tests/models/test_registry.py", "tests/models/test_whole.py", "tests/run/test_run.py"),
+    *("tests/cli/test_cli.py", "tests/models/test_load.py", "tests/models/test_whole.py", "tests/run/test_run.py"),
     *(f"tests/train/test_{name}.py" for name in ("data", "loss", "models", "predict")),
 )
 """Tests of code that uses other packages' interfaces: pipelines and hooks of diffusers, tokenizers, networks and

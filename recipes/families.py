@@ -17,7 +17,8 @@ from seediff.files.outputs import write_atomic
 from seediff.models.describe import ModelInfo, describe
 from seediff.models.families import families
 from seediff.models.families.family import Family
-from seediff.models.locate import SHORT_NAMES, ModelFiles
+from seediff.models.locate import ModelFiles
+from seediff.models.short_names import SHORT_NAMES
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "models.md"

@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # when run as a script, only
 from recipes.tables import definition
 from seediff.files.outputs import write_atomic
 from seediff.files.reading import read_json, read_toml
-from seediff.models.locate import EMBEDDED
+from seediff.models.short_names import EMBEDDED
 
 SET = Path(definition.__file__).parent / "embedded" / "set.toml"
 METHODS = Path(__file__).parent / "methods"

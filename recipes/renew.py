@@ -44,7 +44,7 @@ from recipes.tables.trained import has_figures, open_kept
 from seediff.devices import BF16_SWITCH
 from seediff.files.outputs import write_atomic
 from seediff.files.reading import read_toml
-from seediff.models.locate import EMBEDDED
+from seediff.models.short_names import EMBEDDED
 
 ROOT = Path(__file__).parents[1]
 TABLE = ROOT / "recipes" / "outputs.toml"

@@ -33,8 +33,9 @@ from seediff.cli.line import CommandLine
 from seediff.cli.main import main
 from seediff.dataset.dataset import Dataset
 from seediff.files.photo_files import find_photos
-from seediff.models import locate, registry
-from seediff.models.locate import EMBEDDED, resolve_name
+from seediff.models import load
+from seediff.models.locate import resolve_name
+from seediff.models.short_names import EMBEDDED
 
 ROOT = Path(__file__).parents[1]
 PAGES = [path.relative_to(ROOT).as_posix() for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))]
@@ -60,7 +61,7 @@ WELL = ("README.md", "docs/first.md")
 """What these pages go on with must be drawn well: by `mini` itself. On the others the embedded models are narrow
 twins.
 """
-LOADED = tuple(cache(registry.load_model) for _ in range(2))
+LOADED = tuple(cache(load.load_model) for _ in range(2))
 """Commands share a model."""
 PROGRAM = re.compile(r"(?:\.venv/bin/)?seediff ")
 CSV = {
@@ -207,7 +208,7 @@ def twins(mini_folder, twin, tmp_path_factory):
     for name, folder in (("mini", mini_folder), ("mini-dit", twin("sd3"))):
         folders[name] = tmp_path_factory.mktemp("embedded") / name
         shutil.copytree(folder, folders[name])
-        settings = json.loads((locate.EMBEDDED[name] / "seediff.json").read_text())
+        settings = json.loads((EMBEDDED[name] / "seediff.json").read_text())
         settings["preset"]["methods"]["seediff"] = {
             "mask": {"beta": 0.6}
         }  # masks of random attention cover whole pictures below it
@@ -247,8 +248,8 @@ RUN = [page for page in PAGES if any(block.tag in ("sh", "python") for block in 
 @pytest.mark.parametrize("page", RUN)
 def test_what_a_page_says_can_be_done(page, twins, tmp_path, capsys, monkeypatch):
     for name, twin in twins.items() if page not in WELL else ():
-        monkeypatch.setitem(locate.EMBEDDED, name, twin)
-    monkeypatch.setattr(registry, "load_model", LOADED[page in WELL])
+        monkeypatch.setitem(EMBEDDED, name, twin)
+    monkeypatch.setattr(load, "load_model", LOADED[page in WELL])
     if find_spec("datasets") is not None:  # the user's cache may know the files of an earlier run, which are gone
         monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
     wrong = run_page(page, tmp_path, capsys)

@@ -19,8 +19,9 @@ from builders.reference_attention import BOOKS, file_of  # pyright: ignore[repor
 from seediff.attention.see_photos import read_prompts
 from seediff.models.describe import ModelInfo, ModelSettings
 from seediff.models.families import families
-from seediff.models.locate import SHORT_NAMES, ModelFiles
-from seediff.models.registry import Model, load_model
+from seediff.models.load import Model, load_model
+from seediff.models.locate import ModelFiles
+from seediff.models.short_names import SHORT_NAMES
 
 TWINS: Mapping[str, Callable[[Path], Path]] = {
     **{pipeline: BOOKS[file_of(family)].save for family in families() for pipeline in family.pipelines},
@@ -104,7 +105,7 @@ def step_of(model: Model, rows: int) -> Callable[[], object]:
         model.network.device, model.network.dtype
     )
     condition = read_prompts(model, [""] * (rows - 1) + [PROMPT], latents)
-    return partial(model.family.denoise, pipe, latents, 500, condition)
+    return partial(model.denoise, latents, 500, condition)
 
 
 def _told(kind: str, config: Mapping[str, Any], tokenizer: Any, layers: int | None, thin: bool) -> dict[str, Any]:

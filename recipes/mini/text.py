@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from seediff.models.locate import EMBEDDED
+from seediff.models.short_names import EMBEDDED
 
 
 def build_tokenizer() -> CLIPTokenizer:

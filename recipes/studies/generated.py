@@ -21,7 +21,7 @@ from seediff.config.runs import GenerateConfig
 from seediff.errors import UserError
 from seediff.files.outputs import check_writable
 from seediff.mini.scenes import CLASSES, Scene
-from seediff.models.registry import Model, load_model
+from seediff.models.load import Model, load_model
 from seediff.prompts.specs import SampleSpec
 
 from .capture import BATCH, Captured, draw_with_attention

@@ -33,7 +33,7 @@ from seediff.dataset.writing import Encoded
 from seediff.errors import UserError
 from seediff.files.outputs import CONFIG, write_atomic
 from seediff.models.describe import ModelInfo, check_known_classes
-from seediff.models.registry import LoadOptions, Model, check_options
+from seediff.models.load import LoadOptions, Model, check_options
 from seediff.prompts.specs import class_groups, sample_seed
 from seediff.report.set_summary import SetFacts
 from seediff.rows.row import Row, each_row, file_of

@@ -188,7 +188,7 @@ def test_backends_of_diffusers(loaded):
             if hasattr(module, "processor"):
                 module.processor._attention_backend = backend
         with torch.no_grad(), capturing(model.network) as recorder:
-            model.family.denoise(model.pipe, latents, 100, condition)
+            model.denoise(latents, 100, condition)
         found.append(recorder.maps([{}] * 2, [""] * 2))
     for one, other in zip(*found, strict=True):
         assert_same_maps(one, other)

@@ -22,9 +22,10 @@ from seediff.attention.draw import check_columns, check_negative, check_steps, g
 from seediff.config.methods import CaptureConfig
 from seediff.config.sizes import check_sides
 from seediff.models.describe import check_known_classes
-from seediff.models.families.inputs import DrawRequest, named_inputs
+from seediff.models.families.inputs import DrawRequest
+from seediff.models.hooks import named_inputs
 from seediff.prompts.specs import SampleSpec
-from seediff.prompts.tokens import locate_columns, read
+from seediff.prompts.tokens import locate_columns, read_prompt
 
 SPECS = (
     SampleSpec(0, ("dog",), "a photo of a dog", 11),
@@ -208,7 +209,7 @@ def check_words(readers, states_of):
     readers = [reader for reader in readers if reader.first is not None]
     assert readers
     for reader in readers:
-        room = reader.limit - len(read(reader, "a potted plant cat").spans)
+        room = reader.limit - len(read_prompt(reader, "a potted plant cat").spans)
         longest = f"a potted plant{' a' * room} {{}}"
         for prompt in (" A photo of a {} and a potted plant", longest):
             one, other = (states_of(prompt.format(word)) for word in ("cat", "bus"))

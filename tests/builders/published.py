@@ -9,7 +9,7 @@ import torch
 
 from seediff.files.reading import read_toml
 from seediff.models.families import pipeline_family
-from seediff.models.locate import SHORT_NAMES
+from seediff.models.short_names import SHORT_NAMES
 
 TABLE = read_toml(Path(__file__).with_suffix(".toml"))
 

@@ -8,7 +8,7 @@ import recipes.methods  # noqa: F401  registers the methods that are files
 from seediff.cli.main import main
 from seediff.config.methods import METHOD_FACTS, Method
 from seediff.config.runs import GenerateConfig, MaskPhotosConfig
-from seediff.models.locate import EMBEDDED
+from seediff.models.short_names import EMBEDDED
 
 
 def test_there_are_defaults_for_every_method():

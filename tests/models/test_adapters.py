@@ -10,9 +10,9 @@ from builders.families import generate, largest_difference, plain, same_images
 from builders.refusals import user_error
 from safetensors.torch import load_file, save_file
 
-from seediff.models import locate as names
+from seediff.models import hub as names
 from seediff.models import pipeline
-from seediff.models.registry import load_model
+from seediff.models.load import load_model
 from seediff.prompts.specs import SampleSpec
 
 
@@ -141,7 +141,7 @@ def test_what_is_no_lora(loaded, twin, tmp_path, monkeypatch):
 
 def test_a_lora_of_the_hub(monkeypatch):
     def found(source="owner/lora"):
-        return names.locate_weights("lora", source)
+        return names.fetch_weights("lora", source)
 
     files = ["README.md", "style.safetensors", "more/other.safetensors"]
     monkeypatch.setattr(names, "hub_files", lambda *_: files)

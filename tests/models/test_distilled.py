@@ -7,7 +7,8 @@ from seediff.models.describe import describe
 from seediff.models.families import families
 from seediff.models.families.flux import FLUX
 from seediff.models.families.flux2 import FLUX2_KLEIN
-from seediff.models.locate import SHORT_NAMES, ModelFiles
+from seediff.models.locate import ModelFiles
+from seediff.models.short_names import SHORT_NAMES
 
 
 @pytest.mark.parametrize(
@@ -16,11 +17,11 @@ from seediff.models.locate import SHORT_NAMES, ModelFiles
         (FLUX, {"guidance_embeds": True}, False),
         (FLUX, {"guidance_embeds": False}, True),
         (FLUX2_KLEIN, {"is_distilled": False}, False),
-        (FLUX2_KLEIN, {}, None),
+        (FLUX2_KLEIN, {}, False),
     ],
 )
 def test_a_configuration_says_whether_it_is_distilled(family, config, distilled):
-    assert family.says_distilled(config) == distilled
+    assert (family.few_steps(config) is not None) == distilled
 
 
 @pytest.mark.parametrize("family", families(), ids=[family.title for family in families()])

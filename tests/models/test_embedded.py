@@ -5,8 +5,8 @@ from builders.plans import plan_of
 from recipes.studies.capture import capture_images
 from seediff.files.label_maps import resize_nearest
 from seediff.mini.scenes import CLASS_IDS, load_scenes
-from seediff.models.locate import EMBEDDED
-from seediff.models.registry import load_model
+from seediff.models.load import load_model
+from seediff.models.short_names import EMBEDDED
 
 LARGEST = 60e6
 """Bytes of all that the package holds of weights."""

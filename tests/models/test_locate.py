@@ -14,7 +14,7 @@ from seediff.files.photo_files import find_photos
 from seediff.models import hub as names
 from seediff.models.describe import describe_here
 from seediff.models.families import families, pipeline_family
-from seediff.models.locate import EMBEDDED, SHORT_NAMES
+from seediff.models.short_names import EMBEDDED, SHORT_NAMES
 from seediff.run.generate_job import GenerateJob
 from seediff.run.loop import dry_run
 from seediff.run.mask_job import MaskJob

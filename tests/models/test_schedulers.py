@@ -7,7 +7,7 @@ from seediff.models.families import families
 from seediff.models.families.family import FlowMatching
 from seediff.models.families.flux import FLUX
 from seediff.models.families.unet import SDXL
-from seediff.models.sampling import SCHEDULERS, check_scheduler, use_scheduler
+from seediff.models.schedulers import SCHEDULERS, check_scheduler, use_scheduler
 
 
 @pytest.fixture(scope="module")

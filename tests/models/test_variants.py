@@ -12,9 +12,9 @@ from builders.refusals import user_error
 from builders.single_files import rewrite
 
 from seediff.cli.main import main
-from seediff.models.locate import locate_weights
-from seediff.models.registry import load_model
-from seediff.models.weights import chosen_files, has_all
+from seediff.models.hub import fetch_weights
+from seediff.models.load import load_model
+from seediff.models.weight_files import chosen_files, has_all
 
 PARTS = ("unet", "vae", "text_encoder")
 WEIGHTS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
@@ -180,10 +180,10 @@ def test_a_download_fetches_what_is_loaded(hub, tmp_path, capsys):
 
 def test_a_single_file_is_fetched_alone(hub, tmp_path):
     with hub_at(hub[0], tmp_path):
-        path = locate_weights("lora", f"owner/name/{HALF[0]}")
+        path = fetch_weights("lora", f"owner/name/{HALF[0]}")
         assert (path.is_file(), weights(hub[1])) == (True, [HALF[0]])
         with user_error("^lora: owner/name: has no file typo.safetensors"):
-            locate_weights("lora", "owner/name/typo.safetensors")
+            fetch_weights("lora", "owner/name/typo.safetensors")
 
 
 def test_a_name_that_the_hub_lacks_and_a_hub_out_of_reach(hub, tmp_path):

@@ -10,8 +10,8 @@ from builders.refusals import user_error
 from builders.single_files import NETWORK, rewrite, single_file
 from safetensors.torch import save_file
 
-from seediff.models.registry import load_model
-from seediff.models.weights import check_whole
+from seediff.models.load import load_model
+from seediff.models.weights import check_tensors
 
 
 @pytest.mark.parametrize(
@@ -29,9 +29,9 @@ from seediff.models.weights import check_whole
 def test_what_is_missing_or_left_over(part, missing, unexpected, outcome):
     info = {"missing_keys": missing.split(), "unexpected_keys": unexpected.split(), "mismatched_keys": ()}
     if not outcome:
-        return check_whole(info, part, "here", ())
+        return check_tensors(info, part, "here", ())
     with user_error(f"^here: its weights are not those of its network: 1 tensor, the first {outcome}"):
-        check_whole(info, part, "here", ())
+        check_tensors(info, part, "here", ())
 
 
 def first(tensors, start=""):

@@ -7,7 +7,7 @@ from recipes.mini.text import build_tokenizer
 from seediff.config.class_names import spoken
 from seediff.config.names_in_texts import ANY_WORD, any_name
 from seediff.models.families.readers import Reader
-from seediff.prompts.tokens import find_weight, locate_columns, read, split_prompts, token_spans
+from seediff.prompts.tokens import find_weight, locate_columns, read_prompt, split_prompts, token_spans
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_a_part_of_a_token_is_no_word():
         return {"offset_mapping": [(0, 2), (2, 3), (3, 5)]}
 
     chinese = type("Fast", (), {"is_fast": True, "__call__": staticmethod(tokens)})()
-    found = read(Reader("tokenizer", chinese, 9), "沙发和热狗").columns(["沙发", "和", "狗"])
+    found = read_prompt(Reader("tokenizer", chinese, 9), "沙发和热狗").columns(["沙发", "和", "狗"])
     assert found == {"沙发": {0}, "和": {1}, "狗": set()}
 
 
@@ -78,9 +78,9 @@ def test_a_word_of_which_a_part_is_cut_off_is_none(tokenizer):
     assert parts > 1
     for count, columns in ((parts, parts), (parts - 1, 0)):
         limited = Reader("tokenizer", tokenizer, begin + count + 1)
-        found = read(limited, prompt).columns(["cat", "zebra"])
+        found = read_prompt(limited, prompt).columns(["cat", "zebra"])
         assert (len(found["cat"]), len(found["zebra"])) == (1, columns)
-        ended = read(Reader("tokenizer", tokenizer, 99), prompt).columns(["zebra"], end=begin + count)
+        ended = read_prompt(Reader("tokenizer", tokenizer, 99), prompt).columns(["zebra"], end=begin + count)
         assert len(ended["zebra"]) == columns
 
 

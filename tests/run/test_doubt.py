@@ -6,7 +6,7 @@ from refusals import refused
 
 from seediff.cli.main import main
 from seediff.config.runs import GenerateConfig
-from seediff.models.locate import EMBEDDED
+from seediff.models.short_names import EMBEDDED
 from seediff.run.generate_job import GenerateJob
 from seediff.run.job import Ready
 

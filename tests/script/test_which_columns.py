@@ -60,7 +60,7 @@ def test_tokenizers_that_are_named_for_a_network(loaded, name):
     pipe = loaded(name).pipe
     family = network_family(getattr(pipe, "unet", None) or pipe.transformer)
     columns_of = {reader.first: reader.name for reader in family.readers(pipe) if reader.first is not None}
-    tokenizers = [getattr(pipe, part, None) or getattr(pipe, family.reads_text) for part in columns_of.values()]
+    tokenizers = [getattr(pipe, part, None) or getattr(pipe, family.tokenizer_part) for part in columns_of.values()]
     named = Named([ALONE], named_readers(family, tokenizers))
     with seediff.capture(pipe) as seen:
         pipe(prompt=ALONE, **{**HOW, "num_inference_steps": 2})

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from ..errors import UserError
-from ..models.families.inputs import NetworkInputs
+from ..models.hooks import NetworkInputs
 from .maps import Grid, grid_at
 from .plan import CapturePlan
 from .which_rows import Encoded, Texts, find_rows, states_of
@@ -51,7 +51,7 @@ class NetworkCall:
     dtype: str = ""
     """The network's number format."""
     text_columns: int | None = None
-    """The number of text columns in joint attention; None: unknown."""
+    """The number of text columns; None: unknown."""
     shown: tuple[Grid, ...] = ()
     """(height, width) of each picture that the network is shown besides, in positions."""
     other_columns: int = 0
@@ -104,7 +104,6 @@ class CallReader:
     def __init__(self, plan: CapturePlan, *, prompt: Encoded | None, total_steps: int | None) -> None:
         self._plan = plan
         self._total_steps = total_steps
-        self._has_joint = any(layer.is_joint for layer in plan.all_layers.values())
         self.prompt = prompt
         self.count = 0
         """The number of calls with the prompt so far."""
@@ -128,23 +127,22 @@ class CallReader:
         family = self._plan.family
         earlier = self.latest
         inputs = self._with_known_places(inputs)
-        batch, height, width = family.lattice(network, inputs)
-        frames = family.frames(inputs)
-        rows = tuple(numbers or range(batch))
+        shape = family.call_shape(network, inputs)
+        rows = tuple(numbers or range(shape.batch))
         if len(rows) == rows[-1] + 1 - rows[0]:
             rows = range(rows[0], rows[-1] + 1)  # capture takes a range of rows without a copy
         call = NetworkCall(
             step=self.count,
-            batch=batch,
+            batch=shape.batch,
             rows=rows,
-            latent_size=(height, width),
+            latent_size=(shape.height, shape.width),
             texts=[*map(self.prompt.texts_of, numbers.values())] if self.prompt and numbers else (),
-            frames=frames,
-            frames_in_member=1 if family.frames_in_rows else frames,
+            frames=shape.frames,
+            frames_in_member=1 if family.frames_in_rows else shape.frames,
             dtype=earlier.dtype or str(network.dtype),  # asked once: it walks through all modules
-            shown=family.shown(inputs),
-            other_columns=family.other_columns(inputs),
-            text_columns=family.text_columns_of_call(inputs) if self._has_joint else None,
+            shown=shape.shown,
+            other_columns=shape.other_columns,
+            text_columns=shape.text_columns,
         )
         if earlier is not NO_CALL and (earlier.latent_size, earlier.images) != (call.latent_size, call.images):
             problem = "the network drew images of several sizes, or numbers of images, in one run"

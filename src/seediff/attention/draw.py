@@ -19,7 +19,7 @@ from ..errors import UserError, first_line, not_finite
 from ..files.image_files import on_white
 from ..models.families.inputs import DrawRequest
 from ..models.families.readers import Reader
-from ..models.registry import Model
+from ..models.load import Model
 from ..prompts.specs import SampleSpec
 from ..prompts.tokens import check_length, locate_columns, readings_of
 from .maps import AttentionMaps
@@ -132,7 +132,7 @@ def attended_texts(
     words = [locate_columns(model.readers, text, names) for text, names in zip(texts, classes, strict=True)]
     if plan.capture.prompt is None:
         return texts, words, None
-    states = model.family.network_inputs(model.pipe, texts, *image_shape(model, None))["encoder_hidden_states"]
+    states = model.network_inputs(texts, *image_shape(model, None))["encoder_hidden_states"]
     model.rest()
     return texts, words, states
 

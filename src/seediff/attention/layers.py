@@ -28,7 +28,7 @@ from typing import Any
 import torch
 
 from ..errors import UserError
-from ..models.families.inputs import Hook
+from ..models.hooks import Hook
 from ..models.layers import KINDS, Kind, Layer
 from .calls import NetworkCall
 from .maps import grid_at

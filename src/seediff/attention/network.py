@@ -31,10 +31,11 @@ from weakref import WeakSet
 import torch
 
 from ..errors import Notice, UserError
-from ..models.families import network_family, pipeline_family
+from ..models.families import check_pipeline, network_family, pipeline_family
 from ..models.families.family import NETWORK_PARTS, Family
-from ..models.families.inputs import Hook, class_names, hear_calls, wrap
+from ..models.families.inputs import class_names
 from ..models.families.readers import TOKENIZERS
+from ..models.hooks import Hook, hear_calls, intercept
 from ..models.layers import KINDS, Kind
 from .layers import LayerRecorder
 from .plan import CapturePlan
@@ -89,7 +90,7 @@ def hear_prompt(pipe: Any, arguments: Mapping[str, Any], recorder: AttentionReco
     if not hasattr(pipe, "encode_prompt"):
         yield
         return
-    with wrap(pipe, "encode_prompt", encode):
+    with intercept(pipe, "encode_prompt", encode):
         yield
 
 
@@ -135,7 +136,7 @@ def find_networks(pipe: Any) -> tuple[list[Any], Family]:
     # 2. Their family
     family = next(filter(None, map(pipeline_family, kinds)), None) or network_family(networks[0])
     family = family.of_tokenizers(*(getattr(pipe, name, None) for name in TOKENIZERS))
-    family.refuse(pipe, networks)
+    check_pipeline(family, pipe, networks)
     return networks, family
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from ..errors import Notice, UserError, first_line, not_finite
-from ..models.families.inputs import NetworkInputs
+from ..models.hooks import NetworkInputs
 from ..models.layers import KINDS, Kind
 from .calls import CallReader, NetworkCall
 from .maps import AttentionMaps, Grid

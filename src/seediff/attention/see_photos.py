@@ -17,9 +17,10 @@ from ..config.methods import CaptureConfig
 from ..config.sides import partners
 from ..config.sizes import check_sides
 from ..errors import UserError, not_finite
-from ..models.families.inputs import NetworkInputs
+from ..models.families.family import pixels_per_latent
+from ..models.hooks import NetworkInputs
 from ..models.layers import Kind
-from ..models.registry import Model
+from ..models.load import Model
 from ..prompts.tokens import locate_columns
 from .draw import attended_texts
 from .maps import AttentionMaps, Grid
@@ -128,30 +129,28 @@ def run_noised(
     """Call the network once per timestep with the latents (B, C, h, w) and noise, the noisiest first, without guidance.
     Returns nothing: hooks read the attention. Arguments are as in `capture_classes`; prompts: one per image."""
     descending = check_schedule(model, timesteps)
-    family = model.family
-    pipe = model.pipe
-    told = read_prompts(model, prompts, latents)
+    inputs = read_prompts(model, prompts, latents)
     generators = [_generator(seed, index) for index in indices]
     for timestep in descending:
         shape = latents.shape[1:]
         how = {"dtype": torch.float32, "device": "cpu"}
         noise = torch.stack([torch.randn(shape, generator=g, **how) for g in generators]).to(latents)
-        a, b = family.mix(pipe, timestep)
-        family.denoise(pipe, a * latents + b * noise, timestep, told)
+        a, b = model.family.mix(model.pipe, timestep)
+        model.denoise(a * latents + b * noise, timestep, inputs)
     model.rest()
 
 
 def read_prompts(model: Model, prompts: Sequence[str], latents: torch.Tensor) -> NetworkInputs:
     """The network's other inputs for pictures of these prompts, without guidance. latents: (…, h, w) of a picture."""
-    height, width = (model.family.factor(model.info.vae_config) * side for side in latents.shape[-2:])
-    told = model.family.network_inputs(model.pipe, list(prompts), height, width)
+    height, width = (pixels_per_latent(model.info.vae_config) * side for side in latents.shape[-2:])
+    inputs = model.network_inputs(list(prompts), height, width)
     model.rest()
-    return told
+    return inputs
 
 
 def check_schedule(model: Model, timesteps: Sequence[int]) -> list[int]:
     """The timesteps, the noisiest first. Raises UserError for a model whose scheduler has no noise schedule."""
-    if model.family.noise_levels(model.pipe) is None:
+    if not model.family.has_noise_schedule(model.pipe):
         its = f"model '{model.info.name}': its scheduler ({type(model.pipe.scheduler).__name__})"
         raise UserError(f"{its} has no noise schedule: how noisy a timestep is, is unknown")
     return sorted(timesteps, reverse=True)
@@ -204,8 +203,8 @@ def run_clean(model: Model, latents: torch.Tensor, prompts: Sequence[str] | None
     """Call the network once with latents (B, C, h, w) without noise, without guidance, as in DiffSeg. Returns nothing:
     hooks read the attention. prompts: one per image; None: the empty prompt for all. timestep: the network's argument,
     although there is no noise."""
-    told = read_prompts(model, prompts or [""] * len(latents), latents)
-    model.family.denoise(model.pipe, latents, timestep, told)
+    inputs = read_prompts(model, prompts or [""] * len(latents), latents)
+    model.denoise(latents, timestep, inputs)
     model.rest()
 
 

@@ -20,7 +20,8 @@ import torch
 
 from ..errors import UserError
 from ..models.families.family import Family
-from ..models.families.inputs import NetworkInputs
+from ..models.families.inputs import latents_of
+from ..models.hooks import NetworkInputs
 
 STATES = ("encoder_hidden_states", "cap_feats")
 """Networks' names for the input with the texts' states."""
@@ -82,7 +83,9 @@ def states_of(family: Family, inputs: NetworkInputs) -> Sequence[torch.Tensor]:
     states = next((inputs[name] for name in STATES if inputs.get(name) is not None), None)
     if states is None:
         raise UserError("the network was given no text")
-    return states[:: family.frames(inputs)] if family.frames_in_rows else states  # one row for each clip
+    if not family.frames_in_rows:
+        return states
+    return states[:: latents_of(inputs).shape[family.frames_dimension]]  # one row for each clip
 
 
 def find_rows(prompt: Encoded, states: Sequence[torch.Tensor]) -> dict[int, int]:

@@ -21,7 +21,7 @@ from ..config.sizes import MAX_ASPECT, Size, pixels
 from ..errors import UserError
 
 if TYPE_CHECKING:
-    from ..models.registry import Model
+    from ..models.load import Model
 
 
 PixelSize = tuple[int, int]

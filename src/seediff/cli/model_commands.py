@@ -14,9 +14,10 @@ from ..config.runs import MaskPhotosConfig, SegmentPhotosConfig
 from ..config.settings import configure
 from ..errors import UserError
 from ..files.outputs import check_writable, write_atomic
-from ..models.describe import describe_model, read_settings
-from ..models.locate import EMBEDDED, EMBEDDED_LICENCE, SHORT_NAMES
+from ..models.describe import describe, describe_model, read_settings
+from ..models.locate import locate
 from ..models.presets import preset_toml
+from ..models.short_names import EMBEDDED, EMBEDDED_LICENCE, SHORT_NAMES
 from .advice import command_line, next_steps, say_notes, warn
 from .options import AT_LEAST_1, HERE, Quiet, Whole, option
 from .progress import bar_or_lines, report_on_interrupt
@@ -40,7 +41,7 @@ def models(
     - `seediff models mini`
     """
     if name is not None:
-        known = describe_model(name, here=True).settings.classes
+        known = describe(locate(name)).settings.classes
         print(f"{name} is not limited to a list of classes" if known is None else "\n".join(known))
         return
     known = read_settings(EMBEDDED["mini"]).classes or ()

@@ -12,8 +12,8 @@ from typing import Any
 from ..errors import UserError
 from ..files.outputs import CONFIG
 from ..models.describe import ModelInfo, ModelSettings, describe_model
-from ..models.locate import EMBEDDED, REAL
 from ..models.presets import THRESHOLDS, Preset, read_preset
+from ..models.short_names import EMBEDDED, REAL
 from .class_names import other_word, reading_key
 from .fields import field_types
 from .methods import METHOD_FACTS, MaskConfig, MethodFacts, SegmentConfig

@@ -145,18 +145,18 @@ class GenerateConfig(DatasetConfig):
     def __post_init__(self) -> None:
         self._make_tuples("subclasses")
         super().__post_init__()
-        if len(self.turns) == 1:  # a number and a list with this number are the same configuration
-            object.__setattr__(self, "classes_per_image", self.turns[0])
-        shown = ",".join(map(str, self.turns))
+        if len(self.group_sizes) == 1:  # a number and a list with this number are the same configuration
+            object.__setattr__(self, "classes_per_image", self.group_sizes[0])
+        shown = ",".join(map(str, self.group_sizes))
         if self.capture.flip:
             raise UserError("capture.flip", "is for photographs, not generated images", "leave it out")
-        if max(self.turns) > len(self.classes):
+        if max(self.group_sizes) > len(self.classes):
             raise UserError("classes_per_image", f"{shown} is more than {plural(len(self.classes), 'class')}")
-        count = self.per_class * len(self.classes) * len(self.turns) // sum(self.turns)
+        count = self.per_class * len(self.classes) * len(self.group_sizes) // sum(self.group_sizes)
         if count > MAX_IMAGES:
             raise UserError("per_class", f"{self.per_class} would be {count} images, more than {MAX_IMAGES}")
         plain = [prompt for prompt in self.prompts if "{class}" not in prompt]
-        if plain and self.turns != (1,):
+        if plain and self.group_sizes != (1,):
             raise UserError("classes_per_image", f"{shown}: the prompt {plain[0]!r} names its own", "leave it out")
         if self.subclasses and len(plain) == len(self.prompts):
             raise UserError("subclasses", "have no place in prompts without {class}", "leave them out")
@@ -176,7 +176,7 @@ class GenerateConfig(DatasetConfig):
         return redrawn or self.min_confidence is not None
 
     @property
-    def turns(self) -> tuple[int, ...]:
+    def group_sizes(self) -> tuple[int, ...]:
         """The numbers of classes per image, in rotation: (1,), or (1, 2) for one class and two classes by turns."""
         return (self.classes_per_image,) if isinstance(self.classes_per_image, int) else self.classes_per_image
 

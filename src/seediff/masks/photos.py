@@ -18,7 +18,7 @@ from ..attention.windows import View, batches_by_shape, view_photo
 from ..config.methods import MaskConfig
 from ..config.runs import MaskPhotosConfig
 from ..files.label_maps import IGNORE
-from ..models.registry import Model
+from ..models.load import Model
 from ..prompts.tokens import split_prompts
 from .make_masks import masks_of_view
 from .presence import find_classes

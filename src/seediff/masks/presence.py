@@ -23,7 +23,7 @@ from ..config.class_names import DEFAULT_PROMPTS, join_classes
 from .arithmetic import TINY, resize
 
 if TYPE_CHECKING:
-    from ..models.registry import Model
+    from ..models.load import Model
 
 TIMESTEP = 150
 """Timestep at which the network sees the noise-free latents."""
@@ -156,14 +156,14 @@ def denoising_errors(
     errors = latents.new_empty(len(prompts), len(timesteps), *latents.shape[1:], dtype=torch.float32)
     for start in range(0, len(prompts), TOGETHER):
         some = slice(start, start + TOGETHER)
-        told = read_prompts(model, prompts[some], latents)
+        inputs = read_prompts(model, prompts[some], latents)
         for number, timestep in enumerate(timesteps):
             generator = torch.Generator().manual_seed(timestep)
             noise = torch.randn(latents.shape, generator=generator, dtype=torch.float32, device="cpu").to(latents)
             a, b = family.mix(pipe, timestep)
             noisy = a * latents + b * noise
             target = family.target(pipe, timestep, latents, noise).float()
-            predicted = family.denoise(pipe, noisy.expand(len(prompts[some]), *latents.shape), timestep, told)
+            predicted = model.denoise(noisy.expand(len(prompts[some]), *latents.shape), timestep, inputs)
             errors[some, number] = (predicted.float() - target).square().mean(1)
     model.rest()
     return errors

@@ -17,11 +17,10 @@ import torch.nn.functional as F
 from scipy import ndimage
 
 from ..errors import UserError, first_line
-from ..models.hub import fetch_file
+from ..models.hub import Address, fetch_file, fetch_weights, path_or_address
 from ..models.libraries import import_transformers
-from ..models.locate import Address, locate_weights, place_of
 from ..models.no_code import check_parts
-from ..models.weights import load_whole
+from ..models.weights import load_checked
 from .arithmetic import resize
 
 SAM_CLASSES = {"sam": "SamModel", "sam2": "Sam2Model", "sam2_video": "Sam2Model"}
@@ -45,18 +44,18 @@ def load_sam(name: str) -> Any:
     transformers = import_transformers()
     file = f"{name}/model.safetensors"
     fix = f"name a model in transformers' format of model_type {', '.join(SAM_CLASSES)}"
-    place = place_of(name)
+    place = path_or_address(name)
     if isinstance(place, Address):
         fetch_file(place.hub_id, "config.json", "mask.sam")
     elif place is not None and not (place / "model.safetensors").is_file():
         raise UserError("mask.sam", f"{name}: must be a folder with config.json and model.safetensors", fix)
-    weights = locate_weights("mask.sam", file).absolute()
+    weights = fetch_weights("mask.sam", file).absolute()
     folder = weights.parent
     check_parts([folder])
     try:
         kind = SAM_CLASSES[transformers.AutoConfig.from_pretrained(str(folder), trust_remote_code=False).model_type]
         options = {"local_files_only": True, "dtype": torch.float32}
-        network = load_whole(getattr(transformers, kind), str(folder), "", f"mask.sam: {name}", [weights], **options)
+        network = load_checked(getattr(transformers, kind), str(folder), "", f"mask.sam: {name}", [weights], **options)
         problem = _problem_in_use(network.eval())
     except UserError:
         raise

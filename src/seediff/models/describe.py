@@ -9,13 +9,13 @@ from functools import cached_property
 from inspect import signature
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..errors import UserError
 from ..files.messages import did_you_mean, show_json
 from ..files.reading import read_json
 from .families import families, pipeline_family
-from .families.family import Family
+from .families.family import Family, Sizes, pixels_per_latent
 from .families.readers import Reader
 from .hub import INDEX, fetch_file
 from .layers import Layer
@@ -34,19 +34,6 @@ class ModelSettings:
     words: tuple[str, ...] | None = None
     """All words that the model knows, with its classes; None: there is no limit."""
     preset: Preset | None = None
-
-
-class Sizes(NamedTuple):
-    """The sizes of a model's images, in pixels."""
-
-    side: int
-    """Side of the images that the model draws by default."""
-    position: int
-    """Side of a position of the lattice on which the network works."""
-    multiple: int
-    """Sides of images must be multiples of this."""
-    largest: int | None
-    """The largest side; None: no limit."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +86,8 @@ class ModelInfo:
             names = [part for part in parts if part.startswith("tokenizer")]
             check_parts([folder / part for part in names])
             for part in names:
-                kind = getattr(transformers, index[part][1])
-                loaded[part] = kind.from_pretrained(folder / part, trust_remote_code=False)
+                tokenizer_class = getattr(transformers, index[part][1])
+                loaded[part] = tokenizer_class.from_pretrained(folder / part, trust_remote_code=False)
             readers = self.family.readers(SimpleNamespace(**loaded))
             for reader in readers:
                 if reader.wrap is not None:
@@ -122,15 +109,16 @@ class ModelInfo:
         if self.files.named is not None:
             page = {name: getattr(self.files.named, name) for name in values}
             values |= {name: value for name, value in page.items() if value is not None}
-        if self.family.says_distilled(self.network_config):
-            values = {"steps": self.family.few_steps(self.network_config), "guidance_scale": 0.0}
+        few = self.family.few_steps(self.network_config)
+        if few is not None:
+            values = {"steps": few, "guidance_scale": 0.0}
         return values
 
     def check_drawing(self, guidance_scale: float, negative_prompt: str) -> None:
         """Raise UserError for values that the model cannot draw with. guidance_scale: must be at most 1 if the model's
         configuration says that it draws without guidance. negative_prompt: must be empty if the model reads none."""
         family = self.family
-        if guidance_scale > 1 and family.says_distilled(self.network_config):
+        if guidance_scale > 1 and family.few_steps(self.network_config) is not None:
             raise UserError("guidance_scale", f"{guidance_scale}: model '{self.name}' draws without guidance", "use 0")
         if negative_prompt and (family.embeds_guidance or not family.negative):
             raise UserError("negative_prompt", f"{negative_prompt!r}: model '{self.name}' reads none", "leave it out")
@@ -138,28 +126,21 @@ class ModelInfo:
     @property
     def sizes(self) -> Sizes | None:
         """The sizes of the model's images; None if its files do not say them."""
-        family = self.family
-        config = self.network_config
-        with suppress(KeyError, TypeError, ValueError, IndexError):
-            factor = family.factor(self.vae_config)
-            return Sizes(
-                family.image_side(factor, config),
-                family.pixels(factor, config),
-                family.multiple(factor, config),
-                family.largest(factor, config),
-            )
+        with suppress(KeyError, TypeError, ValueError, IndexError):  # the files may hold anything
+            sizes = self.family.sizes(pixels_per_latent(self.vae_config), self.network_config)
+            return sizes if sizes.side else None
         return None
 
 
-def describe_model(name: str, base: str | None = None, *, planned: bool = False, here: bool = False) -> ModelInfo:
+def describe_model(name: str, base: str | None = None, *, planned: bool = False) -> ModelInfo:
     """The description of a model, after its small files were fetched if this machine lacks them: model_index.json, and
     the config.json of its network and its autoencoder.
 
     name, base: as in `locate`. planned: whether this is a dry run, which asks the hub only about models without a short
-    name. here: whether the hub is not asked at all. Raises UserError as `locate` and `describe` do, and if a file
+    name. Raises UserError as `locate` and `describe` do, and if a file
     cannot be fetched, but not for a model with a short name: the table is enough to describe it."""
     files = locate(name, base)
-    if isinstance(files.whole, str) and not (here or (planned and files.named)):
+    if isinstance(files.whole, str) and not (planned and files.named):
         try:
             family = pipeline_family(read_index(fetch_file(files.whole, INDEX).parent).get("_class_name"))
             for part in (family.network_part, "vae") if family else ():
@@ -174,7 +155,7 @@ def describe_here(name: str, base: str | None = None) -> ModelInfo | None:
     """The description of a model by what this machine has, without asking the hub; None if that raises UserError. name,
     base: as in `locate`."""
     with suppress(UserError):
-        return describe_model(name, base, here=True)
+        return describe(locate(name, base))
     return None
 
 
@@ -208,17 +189,18 @@ def read_settings(whole: Path | str) -> ModelSettings:
     path = Path(whole) / "seediff.json"
     if isinstance(whole, str) or not path.exists():
         return ModelSettings()
-    read = read_json(path, ModelSettings)
-    words = None if read.classes is None else (*read.classes, *(read.words or ()))
-    return replace(read, words=words)
+    settings = read_json(path, ModelSettings)
+    if settings.classes is None:
+        return replace(settings, words=None)
+    return replace(settings, words=(*settings.classes, *(settings.words or ())))
 
 
 def unsupported(name: str, pipeline: Any) -> UserError:
     """The error for a model whose pipeline belongs to no family. name: the model's name. pipeline: the pipeline's class
     in its model_index.json, where anything may stand."""
-    shown = pipeline[:100] if isinstance(pipeline, str) else show_json(pipeline)
+    text = pipeline[:100] if isinstance(pipeline, str) else show_json(pipeline)
     supported = ", ".join(f"{family.title} ({', '.join(family.pipelines)})" for family in families())
-    return UserError("model", f"{name}: is a {shown}, which is not supported", f"supported: {supported}")
+    return UserError("model", f"{name}: is a {text}, which is not supported", f"supported: {supported}")
 
 
 def check_known_classes(name: str, known: Sequence[str] | None, classes: Sequence[str], field: str = "classes") -> None:

@@ -1,14 +1,21 @@
-"""The hub of models: lists a repository's files, fetches them, and finds files in the hub's cache. The hub's own client
-shows the progress of a download, and continues one that broke off."""
+"""Finds files by name, on this machine, in the hub's cache or on the hub, and fetches them. The hub's own client shows
+the progress of a download, and continues one that broke off.
+
+LoRAs and SAMs are single files of weights (`locate_weights`, `fetch_weights`); locate.py finds models.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import os
+import re
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from glob import escape
 from pathlib import Path
+from typing import NamedTuple
 
 from ..errors import UserError, first_line
+from ..files.messages import plural
 
 HubId = str
 """`owner/name`, the name of a repository on the hub."""
@@ -16,6 +23,28 @@ INDEX = "model_index.json"
 """The file that lists the parts of a whole model."""
 WEIGHTS = (".safetensors", ".gguf")
 """Suffixes of files of weights that can be loaded."""
+LORA_FILE = "pytorch_lora_weights.safetensors"
+"""The name that diffusers gives a LoRA's file."""
+ON_HUB = re.compile(r"(\w+(?:[.-]\w+)*/\w+(?:[.-]\w+)*)(?:/(.+\.(?:safetensors|gguf)))?", re.ASCII)
+"""Matches `owner/name`, and a file in it: `owner/name/folder/file.safetensors`."""
+
+
+class Address(NamedTuple):
+    """An address on the hub: of `owner/name/unet/a.gguf`, `owner/name` and `unet/a.gguf`."""
+
+    hub_id: HubId
+    file: str
+    """The path in the repository; "" for the whole repository."""
+
+
+def path_or_address(name: str) -> Path | Address | None:
+    """The folder or file with this name. If there is none, the address on the hub, which is not asked; None if no
+    address looks like this. `~` is the user's folder."""
+    path = Path(os.path.expanduser(name))
+    if os.path.exists(path):  # methods of Path raise errors for some names
+        return path
+    matched = ON_HUB.fullmatch(name)
+    return None if matched is None or ".." in name else Address(matched[1], matched[2] or "")
 
 
 def cached_file(hub_id: HubId, name: str) -> Path | None:
@@ -73,3 +102,42 @@ def _errors_of_hub(hub_id: HubId, field: str) -> Iterator[None]:
         fix = "check its name, its licence on its page and `hf auth login`; or, on a machine with a network, "
         fix += f"`hf download {hub_id} --local-dir FOLDER`, and then --{field} FOLDER"
         raise UserError(field, f"{hub_id} cannot be fetched from the hub: {first_line(error)}", fix) from error
+
+
+def locate_weights(field: str, name: str) -> Path | Address:
+    """The path of a safetensors file, or its address on the hub, which is not asked.
+
+    field: the option that names it, for messages. name: the path of the file or its folder, a hub id, or
+    `owner/name/FILE`. Raises UserError for any other name."""
+    found = path_or_address(name)
+    is_weights = name.endswith(".safetensors")
+    if isinstance(found, Path) and found.is_dir():
+        return found / _only_weights(field, name, (file.name for file in found.iterdir()))
+    is_of_hub = isinstance(found, Address) and is_weights == bool(found.file)
+    if found is None or not (is_of_hub or (isinstance(found, Path) and is_weights)):
+        problem = f"{name}: no such .safetensors file, nor a folder or hub id `owner/name` with one"
+        raise UserError(field, problem)
+    return found
+
+
+def fetch_weights(field: str, name: str) -> Path:
+    """The path of a safetensors file, after it was fetched from the hub if necessary. field, name: as in
+    `locate_weights`. Raises UserError."""
+    found = locate_weights(field, name)
+    if isinstance(found, Path):
+        return found
+    hub_id, file = found
+    cached = cached_file(hub_id, file or LORA_FILE)
+    return cached or fetch_file(hub_id, file or _only_weights(field, hub_id, hub_files(hub_id, field)), field)
+
+
+def _only_weights(field: str, name: str, files: Iterable[str]) -> str:
+    """The name of the file with LoRA weights: diffusers' name for it if `files` has it, else the only .safetensors
+    file. field, name: as in `locate_weights`. files: those in the folder or repository. Raises UserError if there is no
+    such file, or several."""
+    weights = [file for file in files if file.endswith(".safetensors")]
+    if LORA_FILE in weights:
+        return LORA_FILE
+    if len(weights) != 1:
+        raise UserError(field, f"{name}: has {plural(len(weights), '.safetensors file')}", f"name one, {name}/FILE")
+    return weights[0]

@@ -37,24 +37,24 @@ Kind = Literal["self", "cross"]
 KINDS: tuple[Kind, Kind] = ("self", "cross")
 
 
-def by_kind(layers: LayerChoice) -> dict[Kind, LayerChoice]:
+def by_kind(choice: LayerChoice) -> dict[Kind, LayerChoice]:
     """Kind of attention → the choice of its layers: all/last → {"self": "last", "cross": "all"}."""
-    cross, _, self_layers = layers.partition("/")
-    return {"self": self_layers or cross, "cross": cross}
+    of_cross, _, of_self = choice.partition("/")
+    return {"self": of_self or of_cross, "cross": of_cross}
 
 
-def block_numbers(layers: LayerChoice) -> frozenset[int] | None:
+def block_numbers(choice: LayerChoice) -> frozenset[int] | None:
     """The block numbers in a choice without a slash: 0,3-5 → 0, 3, 4, 5. None for a word of SIDES. Raises UserError for
     anything else."""
-    if layers in SIDES:
+    if choice in SIDES:
         return None
     numbers: set[int] = set()
-    for part in layers.split(","):
+    for part in choice.split(","):
         span = re.fullmatch(r"\s*(\d{1,4})(?:-(\d{1,4}))?\s*", part, re.ASCII)
         first, last = (int(span[1]), int(span[2] or span[1])) if span else (1, 0)
         if first > last or last >= MOST_BLOCKS:
             choices = "all, up, down or last, of a UNet, or blocks of a transformer, as 9-12 or 0,3,8-11, or CROSS/SELF"
-            raise UserError("layers", f"{layers!r} must be {choices}")
+            raise UserError("layers", f"{choice!r} must be {choices}")
         numbers |= {*range(first, last + 1)}
     return frozenset(numbers)
 

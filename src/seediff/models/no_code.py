@@ -52,7 +52,7 @@ def check_index(path: Path, index: Mapping[str, Any], family: Family) -> set[str
     check_settings(path, index)
     # Needed parts: all models of the family have them, or this file names them.
     listed = set[str]()
-    needed = {family.network_part, "vae", "text_encoder", family.reads_text}
+    needed = {family.network_part, "vae", "text_encoder", family.tokenizer_part}
     for part, made_of in index.items():
         if not isinstance(made_of, list) or part.startswith("_") or part in NOT_LOADED:
             continue  # no part, or one that is not loaded
@@ -64,12 +64,12 @@ def check_index(path: Path, index: Mapping[str, Any], family: Family) -> set[str
         allowed = PART_CLASSES.get(re.sub("_[0-9]$", "", part), "")
         if part == family.network_part:
             allowed = f"diffusers {family.class_name}"
-        kind = " ".join(map(str, made_of))
-        if not re.fullmatch(allowed, kind) or NAMED_BY_FILES.search(kind):
+        part_class = " ".join(map(str, made_of))
+        if not re.fullmatch(allowed, part_class) or NAMED_BY_FILES.search(part_class):
             library = f"of {allowed.split()[0]}, not Auto…" if allowed else "left out"
             raise UserError(path, f"{part} = {show_json(made_of)} must be {library}")
         listed.add(part)
-    missing = needed - listed - {*family.optional}
+    missing = needed - listed - {*family.optional_parts}
     if missing:
         raise UserError(path, f"has no {min(missing)}, which {family.title} needs", "download that folder again")
     return listed

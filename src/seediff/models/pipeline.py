@@ -15,12 +15,13 @@ from typing import Any
 from ..errors import Notice, UserError, first_line
 from ..files.tensors import read_header
 from .families.family import NOT_LOADED, Family
-from .hub import INDEX, fetch_file, fetch_files, hub_files
+from .hub import INDEX, fetch_file, fetch_files, fetch_weights, hub_files
 from .libraries import heard
-from .locate import ModelFiles, locate_weights, read_index
+from .locate import ModelFiles, read_index
 from .no_code import check_index, check_parts
-from .sampling import follow_marks
-from .weights import errors_about, has_all, load_part, needed_files
+from .schedulers import follow_marks
+from .weight_files import has_all, needed_files
+from .weights import errors_about, load_part
 
 
 def load_pipeline(files: ModelFiles, family: Family, dtype: str) -> Any:
@@ -52,23 +53,23 @@ def load_pipeline(files: ModelFiles, family: Family, dtype: str) -> Any:
     # 2. Parts with weights
     networks: dict[str, Any] = {}
     own = sorted(filter(family.has_weights, listed))
-    for part, place in weight_folders(files, family, folder, index, own).items():
-        with errors_about(place):
-            networks[part] = load_part(_part_class(index, part), place, part, dtype, files.name)
+    for part, part_folder in weight_folders(files, family, folder, index, own).items():
+        with errors_about(part_folder):
+            networks[part] = load_part(_part_class(index, part), part_folder, part, dtype, files.name)
     if files.file:
         warnings.warn(f"{files.name}: {parts_line(files, family)}", Notice, stacklevel=2)
         networks |= files.file.load(family, folder, index, dtype)
 
     # 3. The pipeline of these parts
-    absent = dict.fromkeys({*NOT_LOADED, *family.optional} - listed)
+    absent = dict.fromkeys({*NOT_LOADED, *family.optional_parts} - listed)
     switches = {"requires_safety_checker": False, "add_watermarker": False}  # of some pipelines
     # A pipeline needs its processor when it is made. A tokenizer is registered afterwards, because its class may differ
     # from the class in model_index.json.
     processors = {part: made if hasattr(made, "tokenizer") else None for part, made in tokenizers.items()}
     options = {**absent, **switches, **loaded, **networks, **processors, "dtype": getattr(torch, dtype)}
     with errors_about(folder):
-        kind = getattr(diffusers, index["_class_name"])
-        pipe = kind.from_pretrained(str(folder), use_safetensors=True, trust_remote_code=False, **options)
+        pipeline_class = getattr(diffusers, index["_class_name"])
+        pipe = pipeline_class.from_pretrained(str(folder), use_safetensors=True, trust_remote_code=False, **options)
         pipe.register_modules(**tokenizers)
     if files.file and files.file.path and not files.file.is_gguf:
         follow_marks(pipe, read_header(files.file.path).tensors)
@@ -106,8 +107,8 @@ def weight_folders(
     """Part → its folder, for those of `parts` that no single file replaces. family, folder, index: of the whole
     model."""
     replaced = replaced_parts(files, family, index)
-    places = {part: folder / part for part in parts if part not in replaced}
-    return {**places, family.network_part: files.network} if files.network else places
+    folders = {part: folder / part for part in parts if part not in replaced}
+    return {**folders, family.network_part: files.network} if files.network else folders
 
 
 def parts_line(files: ModelFiles, family: Family) -> str:
@@ -117,12 +118,12 @@ def parts_line(files: ModelFiles, family: Family) -> str:
         return ""
     index = files.index()
     replaced = replaced_parts(files, family, index)
-    place = "the folder"
+    origin = "the folder"
     if files.file:
-        place = "the file" if files.file.path else "the hub"
-    others = [part for part, kind in index.items() if family.has_weights(part) and kind != [None, None]]
+        origin = "the file" if files.file.path else "the hub"
+    others = [part for part, made_of in index.items() if family.has_weights(part) and made_of != [None, None]]
     rest = ", ".join([*(part for part in others if part not in replaced), "the rest"])
-    return f"{', '.join(replaced)} from {place}; {rest} from {files.base}"
+    return f"{', '.join(replaced)} from {origin}; {rest} from {files.base}"
 
 
 def _part_class(index: dict[str, Any], part: str) -> Any:
@@ -134,8 +135,8 @@ def _part_class(index: dict[str, Any], part: str) -> Any:
 NAME = "seediff"
 """The LoRA's name within the pipeline."""
 UNCHANGED = "No LoRA keys associated to"
-"""With this, diffusers begins what it says about a part that a LoRA does not change. All else that it or transformers
-says is about tensors that are left out, or missing."""
+"""The beginning of diffusers' message about a part that a LoRA does not change. All its other messages, and those of
+transformers, are about tensors that are left out, or missing."""
 
 
 def load_lora(pipe: Any, family: Family, source: str, scale: float) -> None:
@@ -143,19 +144,20 @@ def load_lora(pipe: Any, family: Family, source: str, scale: float) -> None:
 
     family: the pipeline's. source: a file, a folder, or a hub id. scale: the factor on the LoRA's weights. Raises
     UserError if the file is missing, if a part of it does not fit the model, and if peft is missing."""
-    path = locate_weights("lora", source)
+    path = fetch_weights("lora", source)
     try:
         with heard() as said:
             pipe.load_lora_weights(str(path.parent), weight_name=path.name, adapter_name=NAME)
             pipe.set_adapters([NAME], adapter_weights=[scale])
     except Exception as error:  # sizes that do not fit, no layer of the model, no peft
         said = [first_line(error)]
-    told = " ".join(" ".join(text.split()) for text in said if not text.startswith(UNCHANGED))
-    if told:
-        problem = f"{source}: does not fit {family.title}, or is no LoRA ({told[:200]})"
+    faults = " ".join(" ".join(text.split()) for text in said if not text.startswith(UNCHANGED))
+    if faults:
+        problem = f"{source}: does not fit {family.title}, or is no LoRA ({faults[:200]})"
         raise UserError("lora", problem, "use a plain LoRA of this model; it needs `pip install 'seediff[lora]'`")
     # The LoRA may be in another number format. Other weights stay: some are in float32 on purpose.
-    for part in filter(family.has_weights, pipe.components):
-        for name, weight in getattr(pipe, part).named_parameters() if getattr(pipe, part) is not None else ():
-            if "lora_" in name:
-                weight.data = weight.data.to(getattr(pipe, part).dtype)
+    for name, part in pipe.components.items():
+        if part is not None and family.has_weights(name):
+            for weight_name, weight in part.named_parameters():
+                if "lora_" in weight_name:
+                    weight.data = weight.data.to(part.dtype)

@@ -5,7 +5,7 @@ scheduler, and parts that the file lacks. The names of the file's tensors say th
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -17,7 +17,7 @@ from .families import families
 from .families.family import Family
 from .hub import cached_file, fetch_file
 from .libraries import heard
-from .weights import ADDED, check_whole, errors_about
+from .weights import ADDED, check_tensors, errors_about
 
 NETWORK = "model.diffusion_model."
 VAE = ("first_stage_model.", "vae.")
@@ -26,7 +26,7 @@ CLIP = ("cond_stage_model.", "conditioner.embedders.")
 are those of the base."""
 ASK = "name the model that it was made from with --base; a LoRA is for --lora"
 NOT_READ = "were not used when initializing"
-"""With this, diffusers tells which tensors it did not read."""
+"""In diffusers' messages about tensors of a file that it did not read."""
 
 
 @dataclass(frozen=True)
@@ -113,17 +113,25 @@ class SingleFile:
         assert self.path is not None
         with errors_about(self.path):
             stored: dict[str, Any] = load_single_file_checkpoint(str(self.path))  # type: ignore[assignment]
-            below = {name.removeprefix(NETWORK): stored[name] for name in stored if name.startswith(NETWORK)} or stored
+            network = {name.removeprefix(NETWORK): stored[name] for name in stored if name.startswith(NETWORK)}
             for part in self.parts(family, index):
-                read = below if part == "transformer" else stored  # diffusers expects a UNet's prefix
+                # diffusers expects the prefix of a UNet's tensors, and no prefix of a transformer's
+                tensors = network if network and part == "transformer" else stored
+                library, class_name = index[part]
                 with heard() as said:
-                    library, kind = index[part]
-                    made: Any = load_single_file_sub_model(
-                        library, kind, part, dict(read), None, False, str(folder), **options
+                    parts[part] = load_single_file_sub_model(
+                        library, class_name, part, dict(tensors), None, False, str(folder), **options
                     )
-                missing = [name for name, tensor in made.state_dict().items() if tensor.is_meta]
-                left = [text.rpartition("\n")[2].strip(" []'") for text in said if NOT_READ in text]
-                info = {"missing_keys": missing, "unexpected_keys": left, "mismatched_keys": ()}
-                check_whole(info, part, f"{self.path}: its {part}", () if self.is_gguf else (self.path,))
-                parts[part] = made
+                self._check_part(part, parts[part], said)
         return parts
+
+    def _check_part(self, name: str, part: Any, said: Sequence[str]) -> None:
+        """Raise UserError if the file lacks tensors of a part, or has others. name, part: the loaded part. said: what
+        diffusers said while it loaded the part."""
+        assert self.path is not None
+        info = {
+            "missing_keys": [key for key, tensor in part.state_dict().items() if tensor.is_meta],
+            "unexpected_keys": [text.rpartition("\n")[2].strip(" []'") for text in said if NOT_READ in text],
+            "mismatched_keys": (),
+        }
+        check_tensors(info, name, f"{self.path}: its {name}", () if self.is_gguf else (self.path,))

@@ -2,7 +2,7 @@
 sample's index. A template is a prompt with {class}.
 
 1. Each image gets its classes and its prompt. If all prompts are templates, classes and templates take turns
-(`take_turns`). Otherwise the class with the fewest images gets its next prompt (`deal_prompts`).
+(`deal_templates`). Otherwise the class with the fewest images gets its next prompt (`deal_prompts`).
 
 2. `sample_specs` replaces {class} by the class or one of its subclasses, and gives each sample its seed.
 """
@@ -46,19 +46,21 @@ def sample_count(config: GenerateConfig) -> int:
     """The number of images: as few as are needed to show every class `per_class` times."""
     if not _all_templates(config):
         return sum(1 for _ in deal_prompts(config))
-    rounds, missing = divmod(len(config.classes) * config.per_class, sum(config.turns))
-    count = rounds * len(config.turns)
-    for size in config.turns:  # the last round, which ends as soon as no class is missing
+    sizes = config.group_sizes
+    rotations, missing = divmod(len(config.classes) * config.per_class, sum(sizes))
+    count = rotations * len(sizes)
+    for size in sizes:  # the last rotation, which ends as soon as no class is missing
         if missing > 0:
-            count, missing = count + 1, missing - size
+            count += 1
+            missing -= size
     return count
 
 
 def sample_specs(config: GenerateConfig) -> list[SampleSpec]:
     """The specifications of all samples. A class's subclasses take turns, in an order that changes from round to
     round, so that each subclass gets different templates."""
-    phrases = phrase_of(config.subclasses, config.classes, config.seed)
-    lines = take_turns(config) if _all_templates(config) else deal_prompts(config)
+    phrases = phrase_series(config.subclasses, config.classes, config.seed)
+    lines = deal_templates(config) if _all_templates(config) else deal_prompts(config)
     specs: list[SampleSpec] = []
     for index, (classes, prompt) in enumerate(lines):
         if "{class}" in prompt:
@@ -67,7 +69,7 @@ def sample_specs(config: GenerateConfig) -> list[SampleSpec]:
     return specs
 
 
-def take_turns(config: GenerateConfig) -> Iterator[Line]:
+def deal_templates(config: GenerateConfig) -> Iterator[Line]:
     """Yields the classes and the template of each image.
 
     With one class per image, classes take turns. With several classes per image, their order changes from round to
@@ -75,10 +77,10 @@ def take_turns(config: GenerateConfig) -> Iterator[Line]:
     Templates take turns. The first round begins with the first template, the second round with the second, and so on:
     with one class per image, each class gets all templates.
     """
-    groups = class_groups(len(config.classes), config.turns, config.seed)
-    for turn, place, numbers in itertools.islice(groups, sample_count(config)):
-        template = config.prompts[(turn + place) % len(config.prompts)]
-        yield Line(tuple(config.classes[number] for number in numbers), template)
+    groups = class_groups(len(config.classes), config.group_sizes, config.seed)
+    for group in itertools.islice(groups, sample_count(config)):
+        template = config.prompts[(group.round + group.index_in_round) % len(config.prompts)]
+        yield Line(tuple(config.classes[number] for number in group.numbers), template)
 
 
 def _all_templates(config: GenerateConfig) -> bool:
@@ -96,74 +98,77 @@ def deal_prompts(config: GenerateConfig) -> Iterator[Line]:
             if name in named or "{class}" in prompt:
                 lines_of[name].append(Line(named or (name,), prompt))
     used = Counter[Line]()
-    turns_of = {name: _least_used(lines, used) for name, lines in lines_of.items()}
-    shown = Counter(dict.fromkeys(config.classes, 0))
-    while min(shown.values()) < config.per_class:
-        line = next(turns_of[min(config.classes, key=shown.__getitem__)])
-        shown.update(line.classes)
+    next_lines = {name: _least_used(lines, used) for name, lines in lines_of.items()}
+    counts = Counter(dict.fromkeys(config.classes, 0))  # class → its images so far
+    while min(counts.values()) < config.per_class:
+        line = next(next_lines[min(config.classes, key=counts.__getitem__)])
+        counts.update(line.classes)
         yield line
 
 
 def _least_used(lines: Sequence[Line], used: Counter[Line]) -> Iterator[Line]:
     """Yields lines without end, each time the least used line, the first of equals. lines: all that name one class.
     used: line → how often any class has used it; this function adds to it."""
-    for turn in itertools.count():
+    for round_number in itertools.count():
         for line in lines:
-            if used[line] <= turn:  # otherwise other classes have already used it in this round
+            if used[line] <= round_number:  # otherwise other classes have already used it in this round
                 used[line] += 1
                 yield line
 
 
 class Group(NamedTuple):
-    """A group of classes, and when it comes."""
+    """The classes of an image, and when it comes."""
 
-    turn: int
-    """The number of the round in which it begins."""
-    place: int
-    """Its place among the groups that begin in this round."""
+    round: int
+    """The number of the round in which the group begins."""
+    index_in_round: int
+    """How many groups of this round come before it."""
     numbers: tuple[int, ...]
     """The numbers of its classes."""
 
 
-def class_groups(kinds: int, sizes: Sequence[int], seed: int) -> Iterator[Group]:
-    """Yields groups of distinct numbers in [0, kinds), without end. A round uses each number once. If every group has
-    one number, the order is 0, 1, 2, …; otherwise it depends on the seed. sizes: the groups' sizes, in turn."""
+def class_groups(class_count: int, sizes: Sequence[int], seed: int) -> Iterator[Group]:
+    """Yields groups of distinct class numbers in [0, class_count), without end. A round uses each number once. If every
+    group has one number, the order is 0, 1, 2, …; otherwise it depends on the seed. sizes: the groups' sizes, in
+    rotation."""
     rounds = itertools.count()
     waiting: list[int] = []  # numbers of this round, and of the next one when a group spans both
     used = 0  # numbers in all groups so far
-    places = Counter[int]()
+    groups_in = Counter[int]()  # round → its groups so far
     for size in itertools.cycle(sizes):
-        turn = used // kinds
-        used += size
         group: list[int] = []
         while len(group) < size:
             number = next((number for number in waiting if number not in group), None)
             if number is None:
-                waiting += _round_order(kinds, max(sizes), seed, next(rounds))
+                waiting += _round_order(class_count, max(sizes), seed, next(rounds))
                 continue
             waiting.remove(number)
             group.append(number)
-        yield Group(turn, places[turn], tuple(group))
-        places[turn] += 1
+        begun_in = used // class_count
+        yield Group(begun_in, groups_in[begun_in], tuple(group))
+        groups_in[begun_in] += 1
+        used += size
 
 
-def _round_order(kinds: int, size: int, seed: int, turn: int) -> list[int]:
-    """The order of the numbers in [0, kinds) in round `turn`. size: the largest group's."""
-    order = list(range(kinds))
-    return order if size == 1 else sorted(order, key=lambda number: _stable_hash(seed, "round", turn, number))
+def _round_order(class_count: int, largest: int, seed: int, round_number: int) -> list[int]:
+    """The order of the numbers in [0, class_count) in a round. largest: the size of the largest group."""
+    order = list(range(class_count))
+    if largest == 1:
+        return order
+    return sorted(order, key=lambda number: _stable_hash(seed, "round", round_number, number))
 
 
-def phrase_of(subclasses: Sequence[str], classes: Sequence[str], seed: int) -> dict[str, Iterator[str]]:
+def phrase_series(subclasses: Sequence[str], classes: Sequence[str], seed: int) -> dict[str, Iterator[str]]:
     """Class → an endless series of what stands for it in prompts: its subclasses, or the class itself. Every round uses
     each subclass once, in an order that depends on the seed."""
     of_class = by_class(subclasses, classes)
-    return {name: _turns(phrases or (name,), name, seed) for name, phrases in of_class.items()}
+    return {name: _phrases(phrases or (name,), name, seed) for name, phrases in of_class.items()}
 
 
-def _turns(phrases: Sequence[str], name: str, seed: int) -> Iterator[str]:
-    """The series of the class `name` in `phrase_of`."""
-    for turn in itertools.count():
-        yield from sorted(phrases, key=lambda phrase: _stable_hash(seed, "subclass", turn, name, phrase))
+def _phrases(phrases: Sequence[str], name: str, seed: int) -> Iterator[str]:
+    """The series of the class `name` in `phrase_series`."""
+    for number in itertools.count():
+        yield from sorted(phrases, key=lambda phrase: _stable_hash(seed, "subclass", number, name, phrase))
 
 
 def sample_seed(seed: int, index: int, attempt: int) -> int:

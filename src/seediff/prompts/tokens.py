@@ -56,17 +56,21 @@ class TokenizedPrompt(NamedTuple):
         columns_of: dict[str, set[int]] = {phrase: set() for phrase in phrases}
         for match in any_name(ordered).finditer(self.text):
             assert match.lastindex is not None
-            first, last = match.span()  # the match's characters
-            tokens = {i: span for i, span in enumerate(self.spans) if span[0] < last and span[1] > first}
-            # In a script without spaces, a match inside a token is a part of another word: 马 in the token 斑马, zebra.
-            rest = "".join(self.text[max(a, 0) : first] + self.text[last:b] for a, b in tokens.values())
-            columns = {self.first + i for i in tokens}
-            if not re.search(f"[{UNSPACED}]", rest) and max(columns, default=0) < end:
+            columns = self._columns_at(*match.span())
+            if max(columns, default=0) < end:
                 columns_of[ordered[match.lastindex - 1]] |= columns
         return columns_of
 
+    def _columns_at(self, start: int, stop: int) -> set[int]:
+        """The columns of a word's tokens. start, stop: its characters in `text`. Empty if it is a part of another word
+        in a script without spaces: 马 in the token 斑马, zebra."""
+        tokens = [i for i, (begin, end) in enumerate(self.spans) if begin < stop and end > start]
+        spans = [self.spans[i] for i in tokens]
+        beside = "".join(self.text[max(begin, 0) : start] + self.text[stop:end] for begin, end in spans)
+        return set() if re.search(f"[{UNSPACED}]", beside) else {self.first + i for i in tokens}
 
-def read(reader: Reader, prompt: str) -> TokenizedPrompt:
+
+def read_prompt(reader: Reader, prompt: str) -> TokenizedPrompt:
     """The prompt as a tokenizer reads it. Raises UserError as `token_spans` does."""
     text = reader.convert(prompt)
     return TokenizedPrompt(reader, text, token_spans(reader, text))
@@ -96,7 +100,7 @@ def locate_columns(readers: Sequence[Reader], prompt: str, classes: Sequence[str
 
 def readings_of(readers: Sequence[Reader], prompt: str) -> list[TokenizedPrompt]:
     """The prompt as read by each tokenizer whose tokens have columns."""
-    return [read(reader, prompt) for reader in readers if reader.first is not None]
+    return [read_prompt(reader, prompt) for reader in readers if reader.first is not None]
 
 
 def fits(readers: Sequence[Reader], prompt: str) -> bool:
@@ -146,8 +150,8 @@ def token_spans(reader: Reader, text: str) -> list[tuple[int, int]]:
     if not getattr(reader.tokenizer, "is_fast", False):
         kind = type(reader.tokenizer).__name__
         raise UserError(f"the model's tokenizer ({kind}) does not say where its tokens are", fix="a fast one does")
-    whole, begin = reader.wrap(text) if reader.wrap else (text, 0)
+    wrapped, shift = reader.wrap(text) if reader.wrap else (text, 0)
     encoding = reader.tokenizer(
-        whole, return_offsets_mapping=True, truncation=False, add_special_tokens=reader.adds_tokens, verbose=False
+        wrapped, return_offsets_mapping=True, truncation=False, add_special_tokens=reader.adds_tokens, verbose=False
     )
-    return [(start - begin, end - begin) for start, end in encoding["offset_mapping"]]
+    return [(start - shift, end - shift) for start, end in encoding["offset_mapping"]]

@@ -12,7 +12,7 @@ from typing import Any
 from markupsafe import Markup
 
 from ..files.messages import first_of, plural
-from ..models.locate import EMBEDDED, EMBEDDED_LICENCE, FOR_DRAWINGS, named_model
+from ..models.short_names import EMBEDDED, EMBEDDED_LICENCE, FOR_DRAWINGS, named_model
 from ..rows.row import Row
 from .render import plain_facts, render
 from .set_summary import SetFacts, Summary, for_drawings

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..files.messages import plural, sentence, show_counts
-from ..models.locate import EMBEDDED, FOR_DRAWINGS
+from ..models.short_names import EMBEDDED, FOR_DRAWINGS
 from ..rows.row import Row
 from ..rows.values import flag_kind
 

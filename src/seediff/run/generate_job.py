@@ -22,7 +22,7 @@ from ..dataset.writing import Encoded
 from ..errors import UserError
 from ..files.messages import plural
 from ..models.describe import ModelInfo
-from ..models.registry import Model
+from ..models.load import Model
 from ..models.saving_memory import Offload
 from ..prompts.specs import redraw, sample_count, sample_specs
 from ..prompts.tokens import find_weight

@@ -20,7 +20,7 @@ from ..files.messages import plural
 from ..files.photo_files import Photo, find_named
 from ..files.reading import read_csv
 from ..models.describe import ModelInfo
-from ..models.locate import FOR_DRAWINGS, REAL
+from ..models.short_names import FOR_DRAWINGS, REAL
 from ..report.set_summary import SetFacts
 from ..rows.row import FAILED, Row, failed_row
 from .job import Job, ModelJob

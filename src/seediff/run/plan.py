@@ -19,11 +19,12 @@ from ..config.sizes import check_sides, pixels
 from ..errors import UserError
 from ..files.messages import first_of, show_bytes
 from ..models.describe import ModelInfo, check_known_classes
-from ..models.locate import place_of_weights
+from ..models.fingerprint import weights_fingerprint
+from ..models.hub import locate_weights
+from ..models.load import LoadOptions, Model, check_options, load
 from ..models.pipeline import parts_line, weight_folders
-from ..models.registry import LoadOptions, Model, check_options, load
 from ..models.saving_memory import Offload, memory_bytes
-from ..models.weights import file_bytes, part_files, weights_fingerprint
+from ..models.weight_files import file_bytes, part_files
 
 ModelConfig = GenerateConfig | MaskPhotosConfig | SegmentPhotosConfig
 """Configurations of the commands that run a model."""
@@ -109,7 +110,7 @@ def check_values(config: ModelConfig, info: ModelInfo) -> None:
         check_known_classes(config.model, info.settings.words, config.names, "names")
     else:
         if config.mask.sam_weights is not None:
-            place_of_weights("mask.sam", config.mask.sam_weights)
+            locate_weights("mask.sam", config.mask.sam_weights)
         check_capture(config.method, config.capture.normalize)
         named = config.classes
         if isinstance(config, GenerateConfig):  # a subclass may be the model's word for a class
@@ -122,7 +123,7 @@ def check_model(config: ModelConfig, info: ModelInfo) -> None:
     files say."""
     check_options(LoadOptions.of(config), info)
     if config.lora is not None:
-        place_of_weights("lora", config.lora)
+        locate_weights("lora", config.lora)
     if isinstance(config, GenerateConfig):
         info.check_drawing(config.guidance_scale, config.negative_prompt)
     sizes = info.sizes

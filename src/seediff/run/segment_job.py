@@ -22,7 +22,7 @@ from ..files.image_files import read_photo
 from ..files.label_maps import IGNORE
 from ..files.photo_files import Photo, photo_list
 from ..models.describe import ModelInfo
-from ..models.registry import Model
+from ..models.load import Model
 from ..models.saving_memory import Offload
 from ..prompts.tokens import split_prompts
 from ..rows.row import Row

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from ..attention.windows import View
     from ..masks.photos import PhotoMasker
-    from ..models.registry import Model
+    from ..models.load import Model
     from ..workers import Progress
 
 MOST_ABSENT = 3

@@ -35,7 +35,7 @@ from ..attention.running_maps import Apart
 from ..attention.which_rows import NAME_STATES, copied, listed
 from ..config.methods import METHOD_FACTS
 from ..errors import Notice, UserError
-from ..models.families.inputs import hear_calls, wrap
+from ..models.hooks import hear_calls, intercept
 from .captured import Captured
 from .plan import plan_pipeline
 from .recording import Recording
@@ -120,7 +120,7 @@ def capture(
             stack.callback(recorder.restart)
             stack.enter_context(without_compilation())
         else:
-            stack.enter_context(wrap(pipe, "__call__", recording.draw))
+            stack.enter_context(intercept(pipe, "__call__", recording.draw))
         yield Captured(recording, keep if keep in METHOD_FACTS else None)
         if is_alone:
             recording.end()

@@ -128,10 +128,11 @@ class Captured:
         height, width: the image's sides in pixels; by default the sides of the model's own images. Without a width, the
         image is a square.
         """
-        factor = self._factor or USUAL_FACTOR
-        cell = self._family.pixels(factor, self._config)
-        height = height or self._family.image_side(factor, self._config)
-        return self._plan.expected((height // cell, (width or height) // cell))
+        sizes = self._family.sizes(self._factor or USUAL_FACTOR, self._config)
+        height = height or sizes.side
+        if not height:
+            raise UserError("height and width", "are needed: the model has no usual size")
+        return self._plan.expected((height // sizes.position, (width or height) // sizes.position))
 
     # Heat maps, masks and segments
 
@@ -265,7 +266,7 @@ class Captured:
         plan_segments(self._family, self._plan.all_layers, config, type(self._pipe).__name__)
         maps = self._maps(image, ())
         drawn = self._drawn(maps)
-        multiple = self._family.multiple(self._factor or 1, self._config)
+        multiple = self._family.sizes(self._factor or 1, self._config).multiple
         if any(side % multiple for side in drawn):
             problem = f"{drawn[1]} × {drawn[0]}: self-attention of its levels cannot be laid over each other"
             raise UserError("image", problem, f"draw one whose sides are multiples of {multiple}")
@@ -345,7 +346,7 @@ class Captured:
     def _drawn(self, maps: AttentionMaps) -> PixelSize:
         """(H, W) of the drawn picture in pixels; in positions, if the pipeline does not say how many pixels a position
         has."""
-        cell = 1 if self._factor is None else self._family.pixels(self._factor, self._config)
+        cell = 1 if self._factor is None else self._family.sizes(self._factor, self._config).position
         return maps.latent_size[0] * cell, maps.latent_size[1] * cell
 
     def _view(

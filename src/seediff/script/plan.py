@@ -14,9 +14,10 @@ from ..config.resolve import recommend
 from ..config.runs import MaskPhotosConfig
 from ..config.settings import table_values
 from ..errors import UserError
-from ..models.describe import describe_model
+from ..models.describe import describe
 from ..models.families.family import Family
 from ..models.layers import Layer
+from ..models.locate import locate
 
 
 def plan_pipeline(
@@ -57,7 +58,7 @@ def pipeline_constants(pipe: Any, method: str) -> tuple[MaskConfig, dict[str, An
     paper = MaskConfig(method=method)
     folder = getattr(pipe, "name_or_path", None)  # None if the pipeline was built from its parts
     if folder and Path(folder, "seediff.json").exists():
-        model = describe_model(str(folder), here=True)
+        model = describe(locate(str(folder)))
         if model.settings.preset:
             values = {"classes": ("any",), "model": model.name, "method": method}
             tuned = recommend(MaskPhotosConfig, values, model)[0]

@@ -34,7 +34,7 @@ from ..errors import UserError
 from ..files.image_files import on_white
 from ..files.messages import plural, show_bytes
 from ..masks.clips import frame_weights
-from ..models.families.inputs import NetworkInputs
+from ..models.hooks import NetworkInputs
 from ..models.saving_memory import memory_bytes
 from .which_columns import Named, ReadText, read_text
 
@@ -125,9 +125,9 @@ class Recording:
         self._check_memory(states[0].device)
         columns = 0
         if "cross" in self.recorder.plan.reads:
-            columns = family.text_columns_of_call(inputs) or 0
+            columns = call.text_columns or 0
         texts = call.texts
-        behind = family.reads_shown and bool(family.shown(inputs))
+        behind = family.reads_shown and bool(call.shown)
         if behind and len({own.get("prompt") for own in texts}) > 1:  # shorter ones are padded: their end is unknown
             texts = [{}] * len(texts)
         read = partial(read_text, self.pipe, family, self.named, columns=columns, behind_pictures=behind)

@@ -25,7 +25,7 @@ from ..config.names_in_texts import content_words
 from ..errors import UserError, first_line
 from ..models.families.family import Family
 from ..models.families.readers import TOKENIZERS, Reader
-from ..prompts.tokens import TokenizedPrompt, find_weight, read
+from ..prompts.tokens import TokenizedPrompt, find_weight, read_prompt
 
 Phrase = str | Sequence[int]
 """A word or phrase of the prompt, or the numbers of text columns. A column is the place of one token in the text."""
@@ -139,7 +139,7 @@ def read_text(
             if family.network_part == "unet":
                 readings += _chunks(reader, prompt, columns)
                 continue
-            reading = read(_as_in_run(reader, readers, state_columns, columns), prompt)
+            reading = read_prompt(_as_in_run(reader, readers, state_columns, columns), prompt)
             if behind_pictures:
                 first = columns - len(reading.spans)
                 reading = reading._replace(reader=replace(reader, first=first, limit=len(reading.spans)))
@@ -180,7 +180,7 @@ def _chunks(reader: Reader, prompt: str, columns: int) -> list[TokenizedPrompt]:
         154 columns, "… BREAK …"       its two parts, if each fits into 77 tokens
     """
     parts = prompt.split(BREAK) if columns > reader.limit else [prompt]
-    chunks = [read(replace(reader, first=number * reader.limit), part) for number, part in enumerate(parts)]
+    chunks = [read_prompt(replace(reader, first=number * reader.limit), part) for number, part in enumerate(parts)]
     fit = len(chunks) == 1 or not any(chunk.is_too_long for chunk in chunks)
     if not fit or columns > len(chunks) * reader.limit:
         raise UserError(f"{columns} columns were given: write BREAK between the chunks of the named text")
@@ -231,7 +231,7 @@ def named_readers(family: Family, tokenizers: Sequence[Any]) -> tuple[Reader, ..
         readers = [reader for reader in family.readers(kind(**parts)) if reader.first is not None]
     except Exception as error:  # another program's tokenizer may lack anything
         problem = f"is not as {family.title}'s pipeline has it ({first_line(error)})"
-        raise UserError("tokenizer", problem, f"give pipe.{family.reads_text}, or name columns") from error
+        raise UserError("tokenizer", problem, f"give pipe.{family.tokenizer_part}, or name columns") from error
     if any(reader.tokenizer is None for reader in readers):
         needed = list({reader.first: f"pipe.{reader.name}" for reader in readers}.values())
         fix = f"tokenizer={needed[0]}" if len(needed) == 1 else f"tokenizer=[{', '.join(needed)}]"

@@ -26,7 +26,7 @@ from ..drawing.shown import as_html
 from ..files.label_maps import resize_nearest
 from ..files.messages import plural
 from ..masks.results import as_detections
-from ..models.registry import Model
+from ..models.load import Model
 from .aggregate import aggregate, level_weights
 from .diffcut import cut_features
 from .diffseg import anchor_positions, diffseg

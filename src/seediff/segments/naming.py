@@ -22,7 +22,7 @@ from ..masks.arithmetic import TINY, resize
 from ..prompts.tokens import split_prompts
 
 if TYPE_CHECKING:
-    from ..models.registry import Model
+    from ..models.load import Model
 
 LEVELS = (1, 2, 4)
 """The levels whose cross-attention is averaged, as divisors of L. On the embedded model's tuning scenes, all three

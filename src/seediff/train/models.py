@@ -39,11 +39,10 @@ from ..devices import mixed_precision
 from ..errors import UserError, first_line
 from ..files.messages import show_json
 from ..files.reading import fit, read_json
-from ..models.hub import cached_file, fetch_file, fetch_files, hub_files
+from ..models.hub import Address, cached_file, fetch_file, fetch_files, hub_files, path_or_address
 from ..models.libraries import import_transformers
-from ..models.locate import Address, place_of
 from ..models.no_code import check_settings
-from ..models.weights import load_whole
+from ..models.weights import load_checked
 
 TINY_FOLDER = Path(__file__).parent / "tiny"
 """The folder with the package's own backbone, trained by recipes/mini/backbone.py."""
@@ -191,7 +190,7 @@ def _config_file(config: TrainConfig, source: str) -> Path:
     """The config.json of initial weights: in their folder, in the cache, or fetched."""
     if Path(source).is_dir():
         return Path(source) / "config.json"
-    if not isinstance(place_of(source), Address):
+    if not isinstance(path_or_address(source), Address):
         raise UserError("weights", f"{source} must be a folder or a hub id `owner/name`")
     try:
         return fetch_file(source, "config.json", "weights")
@@ -292,7 +291,7 @@ def load_network(kind: Any, source: str, *, initial: bool = False, **options: An
         import_transformers()
         role = "backbone" if initial else "segmenter"
         files = [*folder.glob(FILES)]
-        network = load_whole(kind, source, role, where, files, **options)
+        network = load_checked(kind, source, role, where, files, **options)
     except UserError:
         raise
     except Exception as error:  # a modified configuration can raise nearly anything

@@ -39,7 +39,7 @@ from seediff.masks.presence import denoising_errors
 from seediff.models.families import families
 from seediff.models.families.qwen_image_21 import QWEN_IMAGE_21
 from seediff.models.layers import KINDS, block_names
-from seediff.models.registry import load_model
+from seediff.models.load import load_model
 
 PAGE = TABLE_PAGE.read_text(encoding="utf-8")
 
@@ -125,8 +125,7 @@ def test_all_attention_that_sees_the_picture_is_captured(model):
     with torch.no_grad():
         shown = [encode_images(model, [photo]) for photo in photos(model)]
         told = read_prompts(model, ["a dog"], shown[0])
-        denoise = partial(model.family.denoise, model.pipe)
-        one, other = (queries_of(model, partial(denoise, latents, 100, told)) for latents in shown)
+        one, other = (queries_of(model, partial(model.denoise, latents, 100, told)) for latents in shown)
     # Queries change by more than a hundredth, or by what the CPU rounds.
     seeing = {name for name, query in one.items() if (query - other[name]).norm() > 1e-4 * query.norm()}
     assert seeing == {*model.layers}
@@ -154,7 +153,7 @@ def test_latents_are_those_that_the_pipeline_decodes(model):
     with mock.patch.object(vae, "encode", return_value=encoded), torch.no_grad():
         latents = encode_images(model, photos(model, 1))
         condition = read_prompts(model, ["a dog"], latents)
-        (told,) = calls_of(model, lambda: model.family.denoise(pipe, latents, 100, condition))
+        (told,) = calls_of(model, lambda: model.denoise(latents, 100, condition))
     (given,) = (told[name] for name in ("sample", "hidden_states", "x") if name in told)
     (level,) = (told[name] for name in ("timestep", "t") if name in told)
     assert torch.as_tensor(level).unique().tolist() == pytest.approx([book_of(model).level])
@@ -169,7 +168,7 @@ def test_predictions_are_unpacked_as_the_pipeline_unpacks(model):
     latents, found = encode_images(model, photos(model)), []
     with torch.no_grad():
         condition = read_prompts(model, ["a dog", "a cat"], latents)
-        (given,) = calls_of(model, lambda: found.append(model.family.denoise(pipe, latents, 100, condition)))
+        (given,) = calls_of(model, lambda: found.append(model.denoise(latents, 100, condition)))
         predicted = model.network(**given)[0]
     positions = given["hidden_states"].shape[1]  # Qwen-Image 2.1 returns the text's rows before them
     factor = [pipe.vae_scale_factor] * ("vae_scale_factor" in signature(pipe._unpack_latents).parameters)
@@ -231,7 +230,7 @@ def test_rows_of_a_map_are_where_the_image_is(model):
         latents[0, :, y : y + 2, x : x + 2] = value
         capture = CaptureConfig(normalize=False, text_share="text")
         with torch.no_grad(), capturing(model.network, capture, per_layer=True) as recorder:
-            model.family.denoise(model.pipe, latents, 100, condition)
+            model.denoise(latents, 100, condition)
         grid, layers = next(iter(layer_maps(recorder, "cross", 0).items()))
         found.append(next(iter(layers.values())))
     changed = (found[1] - found[0]).abs().sum(1).unflatten(0, grid)
@@ -242,7 +241,7 @@ def test_rows_of_a_map_are_where_the_image_is(model):
 
 def check_columns(model):
     def states(prompt):
-        inputs = model.family.network_inputs(model.pipe, [prompt], 64, 64)
+        inputs = model.network_inputs([prompt], 64, 64)
         encoded = next(inputs[name] for name in STATES if inputs.get(name) is not None)[0]
         return torch.cat([encoded.new_zeros(book_of(model).learnt, *encoded.shape[1:]), encoded])
 

@@ -16,7 +16,7 @@ def test_a_place_for_an_image_is_no_word(model):
     """The pipeline takes it out of the prompt."""
     prompts = "a photo [IMG]of a cat", "a photo of a cat"
     with torch.no_grad():
-        inputs = model.family.network_inputs(model.pipe, prompts, 64, 64)
+        inputs = model.network_inputs(prompts, 64, 64)
     torch.testing.assert_close(*inputs["encoder_hidden_states"])
     with_place, without = (locate_columns(model.readers, prompt, ("cat",)) for prompt in prompts)
     assert with_place == without
@@ -26,7 +26,7 @@ def test_latents_are_packed_as_the_pipeline_packs(model):
     latents, pipe, predicted = torch.randn(2, 4, 16, 24), model.pipe, []
     with torch.no_grad():
         condition = read_prompts(model, ["a dog", "a cat"], latents)
-        (given,) = calls_of(model, lambda: predicted.append(model.family.denoise(pipe, latents, 100, condition)))
+        (given,) = calls_of(model, lambda: predicted.append(model.denoise(latents, 100, condition)))
         own = model.network(**given)[0]
     torch.testing.assert_close(given["hidden_states"], pipe._pack_latents(pipe._patchify_latents(latents)))
     grid = pipe._unpack_latents_with_ids(own, given["img_ids"])

@@ -2,7 +2,7 @@
 
 import torch
 
-from seediff.models.families.flux import packed_pictures
+from seediff.models.families.packed import packed_pictures
 
 
 def grid(number, height=4, width=6, column=0):

@@ -5,7 +5,7 @@ from builders.published import parameters, written
 from recipes.families import PAGE
 from seediff.config.runs import GenerateConfig
 from seediff.models.layers import KINDS
-from seediff.models.locate import SHORT_NAMES
+from seediff.models.short_names import SHORT_NAMES
 from seediff.run.generate_job import GenerateJob
 from seediff.run.loop import dry_run
 

@@ -6,7 +6,7 @@ from builders.reference_attentions.sd3 import save_sd3
 from seediff.attention.see_photos import capture_clean, encode_images, read_prompts
 from seediff.config.methods import EVERYTHING, CaptureConfig
 from seediff.masks.presence import denoising_errors
-from seediff.models.registry import load_model
+from seediff.models.load import load_model
 
 N = 16 * 16
 
@@ -27,7 +27,7 @@ def test_text_alone_is_the_same_when_nothing_else_is_captured(model):
             torch.no_grad(),
         ):
             condition = read_prompts(model, ["a dog"], latents)
-            model.family.denoise(model.pipe, latents, 200, condition)
+            model.denoise(latents, 200, condition)
         found.append(recorder.maps([{}], ["a dog"])[0].cross_attention[16, 16])
     torch.testing.assert_close(*found, atol=1e-6, rtol=0)
 

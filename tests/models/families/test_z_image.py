@@ -21,5 +21,5 @@ def test_the_network_predicts_image_less_noise(model):
     latents, predicted = torch.randn(1, 4, 32, 32), []
     with torch.no_grad():
         condition = read_prompts(model, ["a dog"], latents)
-        (given,) = calls_of(model, lambda: predicted.append(model.family.denoise(model.pipe, latents, 100, condition)))
+        (given,) = calls_of(model, lambda: predicted.append(model.denoise(latents, 100, condition)))
         torch.testing.assert_close(predicted[0][0], -model.network(**given)[0][0].squeeze(1))

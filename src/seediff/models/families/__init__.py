@@ -1,5 +1,5 @@
-"""The families of models, one for each architecture whose attention can be captured. family.py says what a family
-has."""
+"""The families of models, one for each architecture whose attention can be captured: finds them by the classes of their
+pipelines and networks. family.py says what a family has; inputs.py and readers.py, what its methods take and return."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def register_family(family: Family) -> None:
     REGISTERED.insert(0, family)
 
 
-def families(places: Sequence[str] = FILES) -> Iterator[Family]:
-    """The families, one after the other, each imported when its turn comes; registered ones first. places: `file.NAME`
-    of each of the package's."""
+def families(entries: Sequence[str] = FILES) -> Iterator[Family]:
+    """The families, one after the other, each imported when its turn comes; registered ones first. entries:
+    `file.NAME` of each of the package's."""
     yield from REGISTERED
-    for place in places:
-        file, name = place.split(".")
+    for entry in entries:
+        file, name = entry.split(".")
         yield getattr(import_module(f".{file}", __name__), name)
 
 
@@ -47,9 +47,28 @@ def pipeline_family(pipeline: Any) -> Family | None:
 def network_family(network: Any) -> Family:
     """The family of a loaded network, by its class. Raises UserError if no family has this class."""
     names = class_names(network)
-    places = FILES + SCRIPTS
-    for family in families(places):
+    entries = FILES + SCRIPTS
+    for family in families(entries):
         if family.class_name in names:
             return family
-    known = ", ".join(dict.fromkeys(family.class_name for family in families(places)))
+    known = ", ".join(dict.fromkeys(family.class_name for family in families(entries)))
     raise UserError(f"attention of a {names[0]} cannot be captured; known: {known}")
+
+
+def check_pipeline(family: Family, pipe: Any, networks: Sequence[Any]) -> None:
+    """Raise UserError for a pipeline of a family that scripts cannot capture. pipe: may be a network alone. networks:
+    the pipeline's."""
+    names = class_names(pipe)
+    if family.frames_dimension and pipe is not networks[0]:
+        if {*names}.isdisjoint(family.pipelines):
+            raise UserError(f"a {names[0]}", "cannot be captured", f"use a {family.pipelines[0]}")
+        for name in ("free_init", "free_noise"):  # clips that are drawn several times, or from several texts
+            if getattr(pipe, f"{name}_enabled", False):
+                fix = f"call pipe.disable_{name}() first"
+                raise UserError(f"{name}_enabled", "such clips cannot be captured", fix)
+    for network in networks:
+        names = class_names(network)
+        if family.class_name not in names:
+            part = f"pipe.{family.network_part}"
+            fix = f"{part} = {part}.get_base_model() with PEFT, or accelerator.unwrap_model({part})"
+            raise UserError(part, f"is a {names[0]}, and only a {family.class_name} can be captured", fix)

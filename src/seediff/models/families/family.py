@@ -1,5 +1,6 @@
 """`Family`: everything that the package knows about an architecture (Stable Diffusion, FLUX, …), to draw with it and
-capture its attention. Files such as `flux.py` have one architecture each, with its variants.
+capture its attention. Files such as `flux.py` have one architecture each, with its variants. What all families have in
+common is elsewhere: load.py loads them, and its `Model` asks their networks.
 
 A network works on a lattice of positions, which attend to each other and to text columns, the places of text tokens. In
 a UNet a position is one latent; in most transformers it is a patch of 2 × 2 latents. Shape letters: B images, L height
@@ -10,23 +11,15 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from ...errors import UserError
+from ..hooks import NetworkInputs
 from ..layers import CROSS, SELF, Kind, Layer, LayerChoice, block_names, block_numbers, by_kind, refuse_adapters
-from .inputs import (
-    LATENTS_INPUTS,
-    DrawRequest,
-    NetworkInputs,
-    class_names,
-    hear_calls,
-    latents_of,
-    plain_arguments,
-)
+from .inputs import CallShape, DrawRequest, latents_of, plain_arguments, state_columns
 from .readers import Reader
 
 if TYPE_CHECKING:
@@ -43,14 +36,28 @@ NOT_LOADED = ("safety_checker", "feature_extractor", "image_encoder")
 """Parts that are never loaded."""
 OF_VIDEOS = "temperal_downsample"
 """A setting of autoencoders of videos, such as Qwen-Image's: for each halving of sides, whether frames are halved."""
-TIMESTEP_INPUTS = ("timestep", "t")
-"""Networks' names for the input with the noise level."""
 PartConfig = Mapping[str, Any]
 """The config.json of a part. The network's also has the settings `of_pipeline`."""
 
 
-class _Heard(Exception):
-    """Stops a pipeline before its network runs."""
+class Sizes(NamedTuple):
+    """The sizes of a model's images, in pixels."""
+
+    side: int
+    """Side of the images that the model draws by default; 0: its configuration does not say it."""
+    position: int
+    """Side of a position of the lattice on which the network works."""
+    multiple: int
+    """Sides of images must be multiples of this."""
+    largest: int | None
+    """The largest side; None: no limit."""
+
+
+def pixels_per_latent(vae: PartConfig) -> int:
+    """Pixels per latent, along a side. vae: the autoencoder's configuration."""
+    if OF_VIDEOS in vae:
+        return 2 ** len(vae[OF_VIDEOS])
+    return 2 ** (len(vae["block_out_channels"]) - 1)
 
 
 @dataclass(frozen=True)
@@ -58,8 +65,8 @@ class Family:
     """A family of models. Under each heading stand its facts, as fields, and then what it does, as methods. The methods
     fit most families; a family overrides what differs.
 
-    Arguments of many methods: config: the network's configuration. factor: pixels per latent, along a side. pipe: the
-    loaded pipeline. inputs: the inputs of a network call."""
+    Arguments of many methods: config: the network's configuration. pipe: the loaded pipeline. inputs: the inputs of a
+    network call."""
 
     title: str
     """The family's name, for messages."""
@@ -75,9 +82,9 @@ class Family:
 
     # Loading
 
-    reads_text: str = "tokenizer"
+    tokenizer_part: str = "tokenizer"
     """The pipeline's name for the part with the tokenizer."""
-    optional: tuple[str, ...] = ()
+    optional_parts: tuple[str, ...] = ()
     """Parts that may be missing from a pipeline."""
     of_pipeline: tuple[str, ...] = ("is_distilled",)
     """Settings in the pipeline's model_index.json that SeeDiff adds to the network's configuration."""
@@ -99,11 +106,8 @@ class Family:
     streams: Mapping[str, Layer] = field(default_factory=dict)
     """Name of a list of blocks in the network → the attention layer that each of these blocks has. Empty: modules named
     `attn1` attend to the picture, and modules named `attn2` to the text."""
-    attention: str = "attn"
+    attention_name: str = "attn"
     """Name of the attention module in each block of `streams`."""
-    places_input: str = ""
-    """Name of the network's input with the place of each column, from which `lattice` reads the sides of pictures. It
-    must say the same in all calls of a drawing."""
     replaces_missing_levels: bool = True
     """Whether the nearest level of attention replaces a level that the model lacks. False for Stable Diffusion 1 and 2,
     which have all of the paper's levels."""
@@ -114,7 +118,7 @@ class Family:
         layers: dict[str, Layer] = {}
         for stream, layer in self.streams.items():
             for number in range(len(getattr(network, stream))):
-                layers[f"{stream}.{number}.{self.attention}"] = layer
+                layers[f"{stream}.{number}.{self.attention_name}"] = layer
         if not self.streams:
             for name, _ in network.named_modules():
                 if name.endswith((".attn1", ".attn2")):
@@ -123,108 +127,79 @@ class Family:
             refuse_adapters(name, network.get_submodule(name))
         return layers
 
-    def names_in(self, names: Sequence[str], group: LayerChoice) -> list[str]:
+    def names_in(self, names: Sequence[str], choice: LayerChoice) -> list[str]:
         """The names of the attention modules that a choice stands for. In a network without sides, "up" and the like
         stand for all modules, as "all" does.
 
-        names: all attention modules. group: a choice without a slash, such as "9-12". Raises UserError for blocks that
+        names: all attention modules. choice: without a slash, such as "9-12". Raises UserError for blocks that
         the network lacks."""
-        numbers = block_numbers(group)
+        numbers = block_numbers(choice)
         if numbers is None:
             return list(names)
         blocks = block_names(names)
         if max(numbers) >= len(blocks):
-            raise UserError("capture.layers", f"{group}: the model has blocks 0 to {len(blocks) - 1}")
+            raise UserError("capture.layers", f"{choice}: the model has blocks 0 to {len(blocks) - 1}")
         return list(chain.from_iterable(blocks[number] for number in sorted(numbers)))
 
     def layers_by_kind(self, all_layers: Mapping[str, Layer], choice: LayerChoice) -> dict[Kind, dict[str, Layer]]:
         """Kind of attention → name → layer, for the chosen layers. all_layers: from `layers`. choice: the user's, such
         as "all/last". Raises UserError for blocks that the network lacks."""
         chosen: dict[Kind, dict[str, Layer]] = {}
-        for kind, group in by_kind(choice).items():
-            names = self.names_in(list(all_layers), group)
+        for kind, of_kind in by_kind(choice).items():
+            names = self.names_in(list(all_layers), of_kind)
             chosen[kind] = {name: all_layers[name] for name in names if kind in all_layers[name].kinds}
         return chosen
 
-    def lattice(self, network: Any, inputs: NetworkInputs) -> tuple[int, int, int]:
-        """(B, height, width) in a network call: the number of images or clips, and the lattice's sides in positions."""
-        batch, *_, height, width = latents_of(inputs).shape
-        patch = self.patch_of(network.config)
-        return batch, height // patch, width // patch
-
-    def refuse(self, pipe: Any, networks: Sequence[Any]) -> None:
-        """Raise UserError for a pipeline of this family that cannot be captured. pipe: may be a network alone.
-        networks: the pipeline's."""
-        names = class_names(pipe)
-        if self.frames_dimension and pipe is not networks[0]:
-            if {*names}.isdisjoint(self.pipelines):
-                raise UserError(f"a {names[0]}", "cannot be captured", f"use a {self.pipelines[0]}")
-            for name in ("free_init", "free_noise"):  # clips that are drawn several times, or from several texts
-                if getattr(pipe, f"{name}_enabled", False):
-                    fix = f"call pipe.disable_{name}() first"
-                    raise UserError(f"{name}_enabled", "such clips cannot be captured", fix)
-        for network in networks:
-            kind, *others = class_names(network)
-            if self.class_name not in (kind, *others):
-                name = f"pipe.{self.network_part}"
-                fix = f"{name} = {name}.get_base_model() with PEFT, or accelerator.unwrap_model({name})"
-                raise UserError(name, f"is a {kind}, and only a {self.class_name} can be captured", fix)
-
-    # Sides of images
+    # Sizes of images
 
     patch: int = 0
-    """Latents per side of a position; 0: the network's configuration says it."""
+    """Latents per side of a position; 0: the network's `patch_size`."""
     side: int = 0
-    """Side in pixels of the images that the pipeline draws by default; 0: the network's configuration says it."""
+    """Side in pixels of the images that the pipeline draws by default; 0: the network's `sample_size`, in latents."""
     pipeline_multiple: int = 1
     """Sides of images must be multiples of this many pixels, as the pipeline requires. They must also be multiples of a
     position."""
 
-    def factor(self, vae: PartConfig) -> int:
-        """Pixels per latent, along a side. vae: the autoencoder's configuration."""
-        if OF_VIDEOS in vae:
-            return 2 ** len(vae[OF_VIDEOS])
-        return 2 ** (len(vae["block_out_channels"]) - 1)
-
     def patch_of(self, config: PartConfig) -> int:
-        """The side of a position, in latents."""
-        return self.patch or int(config["patch_size"])
+        """Latents per side of a position."""
+        size = self.patch or config["patch_size"]
+        return int(size[-1] if isinstance(size, list | tuple) else size)  # of clips: (frames, height, width)
 
-    def pixels(self, factor: int, config: PartConfig) -> int:
-        """The side of a position, in pixels."""
-        return factor * self.patch_of(config)
+    def sizes(self, factor: int, config: PartConfig) -> Sizes:
+        """The sizes of the model's images. factor: pixels per latent, along a side."""
+        position = factor * self.patch_of(config)
+        multiple = math.lcm(self.pipeline_multiple, position)
+        latents = config.get("sample_size") or 0
+        latents = latents[0] if isinstance(latents, list | tuple) else latents
+        positions = config.get("axes_lens", ())[1:]  # the most rows and columns; the first number is for text
+        largest = min(positions) * multiple if positions else None
+        return Sizes(self.side or factor * int(latents), position, multiple, largest)
 
-    def image_side(self, factor: int, config: PartConfig) -> int:
-        """The side of the images that the model draws by default, in pixels. Raises UserError if the configuration does
-        not say it."""
-        if self.side:
-            return self.side
-        if "sample_size" not in config:
-            raise UserError("height and width", "are needed: the model has no usual size")
-        sample = config["sample_size"]
-        if isinstance(sample, list | tuple):
-            sample = sample[0]
-        return int(sample) * factor
+    # Calls of the network
 
-    def multiple(self, factor: int, config: PartConfig) -> int:
-        """The number of pixels of which sides of images must be multiples."""
-        return math.lcm(self.pipeline_multiple, self.pixels(factor, config))
+    places_input: str = ""
+    """Name of the network's input with the place of each column, from which `call_shape` reads the sides of pictures.
+    It must say the same in all calls of a drawing."""
+    reads_shown: bool = False
+    """Whether the text encoder reads the pictures that the network is shown (`CallShape.shown`), too, in a processor's
+    tokens before the prompt's."""
+    frames_dimension: int = 0
+    """The dimension of the latents along which a clip's frames lie; 0: the family draws images."""
+    frames_in_rows: bool = False
+    """Whether a clip's frames are consecutive rows of the batch. Otherwise the clip is one row, and its frames follow
+    each other among the row's positions."""
 
-    def largest(self, factor: int, config: PartConfig) -> int | None:
-        """The largest side of an image in pixels; None: no limit."""
-        if "axes_lens" not in config:
-            return None
-        return min(config["axes_lens"][1:]) * self.multiple(factor, config)
+    def call_shape(self, network: Any, inputs: NetworkInputs) -> CallShape:
+        """The sizes of what a network call is given."""
+        shape = latents_of(inputs).shape
+        height, width = (side // self.patch_of(network.config) for side in shape[-2:])
+        frames = shape[self.frames_dimension] if self.frames_dimension else 1
+        return CallShape(shape[0], height, width, state_columns(inputs), frames)
 
     # Text
 
     text_columns: int = CLIP_TOKENS
     """The maximum number of text columns."""
-
-    def text_columns_of_call(self, inputs: NetworkInputs) -> int | None:
-        """The number of text columns in a network call with joint attention; None: unknown."""
-        states = inputs.get("encoder_hidden_states")
-        return None if states is None else states.shape[1]
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         """The tokenizers. Tokenizers whose tokens are text columns come first."""
@@ -246,15 +221,13 @@ class Family:
     from_zero: bool = False
     """Whether the pipeline's guidance scale for no guidance is 0; otherwise it is 1."""
 
-    def says_distilled(self, config: PartConfig) -> bool | None:
-        """Whether a model was distilled to draw without guidance; None if the network's configuration does not say."""
-        if self.embeds_guidance and config:
-            return not config.get("guidance_embeds", True)
-        return config.get("is_distilled")
-
-    def few_steps(self, config: PartConfig) -> int:
-        """Default steps of a model that was distilled to draw without guidance."""
-        return self.distilled_steps
+    def few_steps(self, config: PartConfig) -> int | None:
+        """Default steps of a model that was distilled to draw without guidance; None if the network's configuration
+        does not say that it was."""
+        is_distilled = config.get("is_distilled")
+        if self.embeds_guidance:
+            is_distilled = not config.get("guidance_embeds", True)
+        return self.distilled_steps if is_distilled else None
 
     def reads_negative(self, pipe: Any, guidance_scale: float) -> bool:
         """Whether a negative prompt changes the picture at this guidance scale."""
@@ -305,10 +278,9 @@ class Family:
             mean = (mean - shift) / deviation
         return (mean - (config.get("shift_factor") or 0)) * config.get("scaling_factor", 1)
 
-    def noise_levels(self, pipe: Any) -> int | None:
-        """The number of noise levels, of which level 0 has the least noise; None: the scheduler does not say it."""
-        signal = getattr(pipe.scheduler, "alphas_cumprod", None)
-        return None if signal is None else len(signal)
+    def has_noise_schedule(self, pipe: Any) -> bool:
+        """Whether the scheduler says how noisy each noise level is. Level 0 has the least noise."""
+        return getattr(pipe.scheduler, "alphas_cumprod", None) is not None
 
     def mix(self, pipe: Any, timestep: int) -> tuple[float, float]:
         """(a, b): a · clean + b · noise is a latent at a noise level (DDPM, eq. 4). timestep: the level."""
@@ -316,11 +288,11 @@ class Family:
         return signal**0.5, (1 - signal) ** 0.5
 
     def target(self, pipe: Any, timestep: int, latents: Tensor, noise: Tensor) -> Tensor:
-        """(B, C, h, w): what `denoise` would return if it predicted perfectly. timestep: the noise level. latents:
-        (B, C, h, w), without noise. noise: (B, C, h, w), what was mixed into them."""
+        """(B, C, h, w): what `Model.denoise` would return if it predicted perfectly. timestep: the noise level.
+        latents: (B, C, h, w), without noise. noise: (B, C, h, w), what was mixed into them."""
         a, b = self.mix(pipe, timestep)
-        kind = pipe.scheduler.config.get("prediction_type", "epsilon")
-        return {"epsilon": noise, "sample": latents, "v_prediction": a * noise - b * latents}[kind]
+        predicted = pipe.scheduler.config.get("prediction_type", "epsilon")
+        return {"epsilon": noise, "sample": latents, "v_prediction": a * noise - b * latents}[predicted]
 
     def timestep_input(self, timestep: float) -> float:
         """The network's input for a noise level, of which there are 1000."""
@@ -333,61 +305,6 @@ class Family:
     def unpack(self, predicted: Any, size: Sequence[int]) -> Tensor:
         """The inverse for the network's output. size: (C, h, w)."""
         return predicted[:, : size[0]]  # a learnt variance may follow
-
-    def network_inputs(self, pipe: Any, prompts: Sequence[str], height: int, width: int) -> NetworkInputs:
-        """The inputs of the network's first call, when the pipeline draws images of this size without guidance. The
-        network does not run."""
-        import torch
-
-        calls: list[NetworkInputs] = []
-
-        def stop(_: Any, inputs: NetworkInputs) -> None:
-            calls.append(inputs)
-            raise _Heard
-
-        noise = [torch.Generator().manual_seed(0) for _ in prompts]
-        arguments = self.pipeline_arguments(pipe, DrawRequest(prompts, "", height, width, 2, 1.0, noise))
-        with suppress(_Heard), hear_calls(getattr(pipe, self.network_part), stop, first=True):
-            pipe(**arguments)
-        return {name: value for name, value in calls[0].items() if not name.startswith("kv_cache")}
-
-    def denoise(self, pipe: Any, latents: Tensor, timestep: float, told: NetworkInputs) -> Tensor:
-        """(B, C, h, w): the network's prediction, without guidance. latents: (B, C, h, w), with noise. timestep: the
-        noise level. told: from `network_inputs`, for these pictures' prompts and size."""
-        timesteps = latents.new_full((len(latents),), self.timestep_input(timestep))
-        own = dict.fromkeys(LATENTS_INPUTS, self.pack(latents)) | dict.fromkeys(TIMESTEP_INPUTS, timesteps)
-        own = {name: value for name, value in own.items() if name in told}
-        predicted = getattr(pipe, self.network_part)(**{**told, **own, "return_dict": False})[0]
-        return self.unpack(predicted, latents.shape[1:])
-
-    # Pictures that the network is shown besides the one that it draws, as in editing: for scripts alone
-
-    reads_shown: bool = False
-    """Whether the text encoder reads the pictures that the network is shown, too, in a processor's tokens before the
-    prompt's."""
-
-    def shown(self, inputs: NetworkInputs) -> tuple[tuple[int, int], ...]:
-        """(height, width) of each picture that a network call is shown besides the one that it draws, as in editing, in
-        positions."""
-        return ()
-
-    def other_columns(self, inputs: NetworkInputs) -> int:
-        """The number of columns in a network call that are neither the drawn picture's nor the text's."""
-        return sum(map(math.prod, self.shown(inputs)))
-
-    # Clips: for scripts alone
-
-    frames_dimension: int = 0
-    """The dimension of the latents along which a clip's frames lie; 0: the family draws images."""
-    frames_in_rows: bool = False
-    """Whether a clip's frames are consecutive rows of the batch. Otherwise the clip is one row, and its frames follow
-    each other among the row's positions."""
-
-    def frames(self, inputs: NetworkInputs) -> int:
-        """The number of latent frames that each clip has in a network call; 1 for images."""
-        if not self.frames_dimension:
-            return 1
-        return latents_of(inputs).shape[self.frames_dimension]
 
 
 @dataclass(frozen=True)
@@ -403,8 +320,8 @@ class FlowMatching(Family):
     text_columns: int = 512
     """How many tokens most pipelines read by default. Templates around the prompt, and padding, count."""
 
-    def noise_levels(self, pipe: Any) -> int | None:
-        return self.LEVELS if hasattr(pipe.scheduler, "sigmas") else None
+    def has_noise_schedule(self, pipe: Any) -> bool:
+        return hasattr(pipe.scheduler, "sigmas")
 
     def mix(self, pipe: Any, timestep: int) -> tuple[float, float]:
         return 1 - timestep / self.LEVELS, timestep / self.LEVELS

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from .family import Family, Tensor
-from .flux import FLUX, FLUX_TENSOR, Packed, pack, unpack
+from .flux import FLUX, FLUX_TENSOR
+from .packed import Packed, pack, unpack
 from .readers import Reader, chat_prompt, qwen_chat
 
 FLUX2_TENSOR = "double_stream_modulation_img.lin.weight"

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from ..layers import TEXT_FIRST
-from .flux import Packed
+from .packed import Packed
 from .readers import Reader, prefixed
 
 

@@ -13,10 +13,11 @@ from math import prod
 from typing import Any
 
 from ...errors import UserError
+from ..hooks import NetworkInputs
 from ..layers import TEXT_FIRST
-from .flux import Packed
-from .inputs import DrawRequest, NetworkInputs
-from .readers import Reader
+from .inputs import DrawRequest
+from .packed import Packed
+from .readers import Reader, templated
 
 
 def given_pictures(inputs: NetworkInputs) -> tuple[tuple[int, int], ...]:
@@ -33,11 +34,8 @@ def given_pictures(inputs: NetworkInputs) -> tuple[tuple[int, int], ...]:
 
 
 class QwenImage(Packed):
-    def lattice(self, network: Any, inputs: NetworkInputs) -> tuple[int, int, int]:
-        return len(inputs["hidden_states"]), *given_pictures(inputs)[0]
-
-    def shown(self, inputs: NetworkInputs) -> tuple[tuple[int, int], ...]:
-        return given_pictures(inputs)[1:]
+    def pictures(self, inputs: NetworkInputs) -> tuple[tuple[int, int], ...]:
+        return given_pictures(inputs)
 
     def pipeline_arguments(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
         """The arguments of the pipeline's call. The guidance scale is `true_cfg_scale`; `guidance_scale` is for
@@ -49,12 +47,6 @@ class QwenImage(Packed):
         cut = pipe.prompt_template_encode_start_idx
         wrap = partial(templated, pipe.prompt_template_encode)
         return (Reader("tokenizer", pipe.tokenizer, cut + self.text_columns, first=-cut, wrap=wrap),)
-
-
-def templated(template: str, prompt: str) -> tuple[str, int]:
-    """(text, place), for `Reader.wrap`. text: the template with the prompt in place of {}. place: where the prompt
-    begins in it."""
-    return template.format(prompt), template.index("{}")
 
 
 QWEN_IMAGE = QwenImage(

@@ -13,11 +13,12 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from ..hooks import NetworkInputs
 from ..layers import DRAWN_LAST
 from .family import FlowMatching, PartConfig, Tensor
-from .inputs import DrawRequest, NetworkInputs
-from .qwen_image import given_pictures, templated
-from .readers import Reader
+from .inputs import CallShape, DrawRequest
+from .qwen_image import given_pictures
+from .readers import Reader, templated
 
 SLOT = 4
 """Qwen-Image 2.1's input `img_mask` has one entry for this many positions of the picture."""
@@ -32,23 +33,16 @@ def columns_after_pictures(slots: Tensor, count: int) -> int:
 
 
 class QwenImage21(FlowMatching):
-    def lattice(self, network: Any, inputs: NetworkInputs) -> tuple[int, int, int]:
-        return len(inputs["hidden_states"]), *given_pictures(inputs)[-1]
-
-    def shown(self, inputs: NetworkInputs) -> tuple[tuple[int, int], ...]:
-        return given_pictures(inputs)[:-1]  # before the drawn one
-
-    def text_columns_of_call(self, inputs: NetworkInputs) -> int | None:
-        """The number of text columns; behind shown pictures, if there are any."""
-        count = inputs["encoder_hidden_states"].shape[1]
-        return columns_after_pictures(inputs[self.places_input], count) if self.shown(inputs) else count
-
-    def other_columns(self, inputs: NetworkInputs) -> int:
-        """Those of shown pictures and of the text before them, in which each picture has a column for SLOT
-        positions."""
-        positions = super().other_columns(inputs)
-        texts = inputs["encoder_hidden_states"].shape[1] - (self.text_columns_of_call(inputs) or 0)
-        return texts - positions // SLOT + positions
+    def call_shape(self, network: Any, inputs: NetworkInputs) -> CallShape:
+        """The sizes in a network call. The drawn picture comes last, and the prompt's columns follow the shown
+        pictures."""
+        *shown, (height, width) = given_pictures(inputs)
+        columns = texts = inputs["encoder_hidden_states"].shape[1]
+        if shown:
+            texts = columns_after_pictures(inputs[self.places_input], columns)
+        slots = sum(map(prod, shown)) // SLOT  # among the columns of states, in place of shown pictures
+        skipped = columns - texts - slots
+        return CallShape(len(inputs["hidden_states"]), height, width, texts, shown=tuple(shown), skipped_texts=skipped)
 
     def tokenizers(self, folder: Path) -> dict[str, Any]:
         from transformers import ProcessorMixin, Qwen2Tokenizer
@@ -68,12 +62,9 @@ class QwenImage21(FlowMatching):
 
         return {"processor": TextProcessor(Qwen2Tokenizer.from_pretrained(str(folder / "processor")))}
 
-    def says_distilled(self, config: PartConfig) -> bool | None:
-        return bool(config["sample_sigmas"]) if "sample_sigmas" in config else None
-
-    def few_steps(self, config: PartConfig) -> int:
-        """Default steps of a distilled model: the length of its list of noise levels, if it has such a list."""
-        return len(config.get("sample_sigmas") or ()) or self.distilled_steps
+    def few_steps(self, config: PartConfig) -> int | None:
+        """The number of noise levels in a distilled model's list; other models have no list."""
+        return len(config.get("sample_sigmas") or ()) or None
 
     def pipeline_arguments(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
         """The arguments of the pipeline's call. They include evenly spaced noise levels if the model's own list is for
@@ -114,8 +105,7 @@ QWEN_IMAGE_21 = QwenImage21(
     streams={"transformer_blocks": DRAWN_LAST},
     places_input="img_mask",
     pipeline_multiple=32,
-    distilled_steps=8,
-    reads_text="processor",
+    tokenizer_part="processor",
     reads_shown=True,
     of_pipeline=("sample_sigmas",),
 )

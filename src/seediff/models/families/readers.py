@@ -1,4 +1,5 @@
-"""`Reader`: a tokenizer of a model, what its pipeline makes of a prompt before, and where the tokens are afterwards."""
+"""`Reader`: one of a model's tokenizers, what its pipeline makes of a prompt before, and where the tokens are
+afterwards."""
 
 from __future__ import annotations
 
@@ -28,27 +29,35 @@ class Reader:
     tail: int = 0
     """The number of columns at the end that belong to a template, however long the prompt is."""
     wrap: Callable[[str], tuple[str, int]] | None = None
-    """Prompt → (the text that the tokenizer reads, where the prompt begins in it); None: the prompt is this text."""
+    """Prompt → (the text that the tokenizer reads, how much later each character of the prompt stands in it); None: the
+    prompt is this text."""
     adds_tokens: bool = True
     """Whether the tokenizer adds start and end tokens."""
     convert: Callable[[str], str] = str
     """Prompt → the prompt as the pipeline changes it first, for example to lower case."""
 
 
+# Functions for `Reader.wrap`. They return (text, shift): what the tokenizer reads, and how much later each character of
+# the prompt stands in it.
+
+
 def prefixed(start: str, prompt: str) -> tuple[str, int]:
-    """(text, place), for `Reader.wrap`. text: `start`, then the prompt. place: where the prompt begins in it."""
+    """`start`, then the prompt."""
     return start + prompt, len(start)
 
 
+def templated(template: str, prompt: str) -> tuple[str, int]:
+    """The template with the prompt in place of {}."""
+    return template.format(prompt), template.index("{}")
+
+
 def stripped(prompt: str) -> tuple[str, int]:
-    """(text, place), for `Reader.wrap`. text: the prompt without white space around it. place: how much later a
-    character stands in the text than in the prompt, 0 or negative."""
+    """The prompt without white space around it. The shift is 0 or negative."""
     return prompt.strip(), len(prompt.lstrip()) - len(prompt)
 
 
 def chat_prompt(render: Callable[[str], str], prompt: str) -> tuple[str, int]:
-    """(chat, place), for `Reader.wrap` of a language model that reads the prompt in a chat. place: where the prompt
-    begins in the chat. render: prompt → chat."""
+    """The chat in which a language model reads the prompt. render: prompt → chat."""
     mark = "\ue000"  # a private-use character, in no template or prompt
     return render(prompt), render(mark).index(mark)
 

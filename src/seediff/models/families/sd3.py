@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..layers import JOINT, SELF, Layer, refuse_adapters
-from .family import CLIP_TOKENS, FlowMatching, PartConfig
+from .family import CLIP_TOKENS, FlowMatching, PartConfig, Sizes
 from .readers import Reader
 
 MMDIT_TENSOR = "joint_blocks.0.x_block.attn.qkv.weight"
@@ -31,8 +31,9 @@ class MMDiT(FlowMatching):
                 layers[f"{name}2"] = SELF
         return layers
 
-    def largest(self, factor: int, config: PartConfig) -> int | None:
-        return int(config["pos_embed_max_size"]) * self.multiple(factor, config)
+    def sizes(self, factor: int, config: PartConfig) -> Sizes:
+        sizes = super().sizes(factor, config)
+        return sizes._replace(largest=int(config["pos_embed_max_size"]) * sizes.multiple)
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         clip = pipe.tokenizer_max_length
@@ -52,7 +53,7 @@ SD3 = MMDiT(
     gives_sigmas=False,
     pipelines=("StableDiffusion3Pipeline",),
     class_name="SD3Transformer2DModel",
-    optional=("text_encoder_3", "tokenizer_3"),
+    optional_parts=("text_encoder_3", "tokenizer_3"),
     text_columns=CLIP_TOKENS + T5_TOKENS,
     side=0,
 )

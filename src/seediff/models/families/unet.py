@@ -16,7 +16,7 @@ from typing import Any
 
 from ...errors import UserError
 from ..layers import Kind, Layer, LayerChoice, block_numbers, refuse_adapters
-from .family import Family, PartConfig, Tensor
+from .family import Family, PartConfig, Sizes, Tensor
 from .inputs import DrawRequest
 from .readers import Reader
 
@@ -39,26 +39,27 @@ class UNet(Family):
             layers[name] = Layer((kind,), _level(name, count))
         return layers
 
-    def names_in(self, names: Sequence[str], group: LayerChoice) -> list[str]:
-        if block_numbers(group) is not None:
-            problem = f"{group}: blocks are a transformer's, and this model has a UNet"
+    def names_in(self, names: Sequence[str], choice: LayerChoice) -> list[str]:
+        if block_numbers(choice) is not None:
+            problem = f"{choice}: blocks are a transformer's, and this model has a UNet"
             raise UserError("capture.layers", problem, "use all, up, down or last")
-        if group == "all":
+        if choice == "all":
             return list(names)
-        way = "up" if group == "last" else group
-        side = [name for name in names if name.startswith((way, "mid"))]  # the middle block is in every group
-        if group != "last":
-            return side
-        blocks: dict[str, dict[int, list[str]]] = {}
-        for name in side:
+        side = "down" if choice == "down" else "up"
+        on_side = [name for name in names if name.startswith((side, "mid"))]  # the middle block is on both sides
+        if choice != "last":
+            return on_side
+        blocks: dict[str, dict[int, list[str]]] = {}  # block → number of its layer → names
+        for name in on_side:
             block, _, rest = name.partition(".attentions.")  # such as 0.transformer_blocks.0.attn1
             blocks.setdefault(block, {}).setdefault(int(rest.partition(".")[0]), []).append(name)
-        return list(chain.from_iterable(numbers[max(numbers)] for numbers in blocks.values()))
+        return list(chain.from_iterable(layers[max(layers)] for layers in blocks.values()))
 
-    def multiple(self, factor: int, config: PartConfig) -> int:
-        """The number of pixels of which sides of images must be multiples, so that every level of the UNet halves the
-        latents evenly. The pipeline also requires multiples of 8."""
-        return math.lcm(8, factor * 2 ** (len(config["down_block_types"]) - 1))
+    def sizes(self, factor: int, config: PartConfig) -> Sizes:
+        """The sizes of the model's images. Every level of the UNet halves the latents evenly, and the pipeline requires
+        multiples of 8."""
+        multiple = math.lcm(8, factor * 2 ** (len(config["down_block_types"]) - 1))
+        return super().sizes(factor, config)._replace(multiple=multiple)
 
     def reads_negative(self, pipe: Any, guidance_scale: float) -> bool:
         """As in `Family`. A UNet with the guidance scale as an input (LCM) reads none."""
@@ -133,14 +134,13 @@ class XL(UNet):
         in the pipeline."""
         import torch
 
-        kind = pixels.dtype
-        if kind != torch.float16 or not pipe.vae.config.force_upcast:
+        if pixels.dtype != torch.float16 or not pipe.vae.config.force_upcast:
             return super().latents(pipe, pixels)
         pipe.vae.to(torch.float32)
         try:
-            return super().latents(pipe, pixels.float()).to(kind)
+            return super().latents(pipe, pixels.float()).to(torch.float16)
         finally:
-            pipe.vae.to(kind)
+            pipe.vae.to(torch.float16)
 
 
 SDXL = XL(

@@ -10,17 +10,15 @@ from dataclasses import replace
 from typing import Any
 
 from ...errors import UserError
+from ..hooks import NetworkInputs
 from ..layers import TEXT_FIRST, Layer
-from .family import Family, PartConfig
-from .inputs import NetworkInputs, latents_of
+from .family import Family
+from .inputs import CallShape, latents_of, state_columns
 from .readers import Reader
 from .unet import SD
 
 
 class Wan(Family):
-    def patch_of(self, config: PartConfig) -> int:
-        return config["patch_size"][-1]  # (1, 2, 2)
-
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         from diffusers.pipelines.wan.pipeline_wan import prompt_clean
 
@@ -28,11 +26,10 @@ class Wan(Family):
 
 
 class Ltx(Family):
-    def frames(self, inputs: NetworkInputs) -> int:
-        return inputs["num_frames"]
-
-    def lattice(self, network: Any, inputs: NetworkInputs) -> tuple[int, int, int]:
-        return len(latents_of(inputs)), inputs["height"], inputs["width"]  # latents are packed
+    def call_shape(self, network: Any, inputs: NetworkInputs) -> CallShape:
+        """The sizes in a network call, whose latents are packed: a position is one latent."""
+        height, width, frames = (inputs[name] for name in ("height", "width", "num_frames"))
+        return CallShape(len(latents_of(inputs)), height, width, state_columns(inputs), frames)
 
 
 class CogVideoX(Family):
@@ -63,7 +60,7 @@ COG_VIDEO_X = CogVideoX(
     pipelines=("CogVideoXPipeline",),
     class_name="CogVideoXTransformer3DModel",
     streams={"transformer_blocks": TEXT_FIRST},
-    attention="attn1",
+    attention_name="attn1",
     frames_dimension=1,
     text_columns=226,
 )

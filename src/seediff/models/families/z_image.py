@@ -13,9 +13,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from ..hooks import NetworkInputs
 from ..layers import JOINT, SELF
 from .family import FlowMatching, Tensor
-from .inputs import NetworkInputs, latents_of
+from .inputs import CallShape, latents_of
 from .readers import Reader, chat_prompt, qwen_chat
 
 FILLED = 32
@@ -23,13 +24,11 @@ FILLED = 32
 
 
 class ZImage(FlowMatching):
-    def lattice(self, network: Any, inputs: NetworkInputs) -> tuple[int, int, int]:
+    def call_shape(self, network: Any, inputs: NetworkInputs) -> CallShape:
         images = latents_of(inputs)  # each (C, 1, h, w)
-        height, width = images[0].shape[-2:]
-        return len(images), height // self.patch, width // self.patch
-
-    def text_columns_of_call(self, inputs: NetworkInputs) -> int | None:
-        return -(-max(map(len, inputs["cap_feats"])) // FILLED) * FILLED
+        height, width = (side // self.patch for side in images[0].shape[-2:])
+        texts = -(-max(map(len, inputs["cap_feats"])) // FILLED) * FILLED
+        return CallShape(len(images), height, width, texts)
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         chat = partial(qwen_chat, pipe.tokenizer, True)
@@ -56,7 +55,7 @@ Z_IMAGE = ZImage(
     class_name="ZImageTransformer2DModel",
     # The blocks of the context refiner see no picture.
     streams={"noise_refiner": replace(SELF, multiple=FILLED), "layers": replace(JOINT, multiple=FILLED)},
-    attention="attention",
+    attention_name="attention",
     patch=2,
     from_zero=True,
 )

@@ -1,10 +1,10 @@
-"""Loads a model by name: `load_model`. Its steps, and the files that have them:
+"""Loads a model by name: `load_model` returns a `Model`. Its steps, and the files that have them:
 
     name ─usable_device               refuses what this machine lacks                 saving_memory.py
          ─describe_model─▶ ModelInfo  family, sizes and defaults, by the small files  describe.py, families/
              locate─▶ ModelFiles      where its parts are                             locate.py, hub.py
          ─check_options               refuses what the model cannot do
-         ─load─▶ Model                LoRA, scheduler, quantised weights; the device  pipeline.py, sampling.py
+         ─load─▶ Model                LoRA, scheduler, quantised weights; the device  pipeline.py, schedulers.py
              load_pipeline─▶ pipe     loads and checks the weights                    pipeline.py, weights.py
 
 Commands describe the model before, and then call `load`.
@@ -12,22 +12,26 @@ Commands describe the model before, and then call `load`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from ..errors import UserError
-from .describe import ModelInfo, Sizes, describe_model
-from .families.family import Family
+from .describe import ModelInfo, describe_model
+from .families.family import Family, Sizes
+from .families.inputs import LATENTS_INPUTS, TIMESTEP_INPUTS, DrawRequest
 from .families.readers import Reader
+from .fingerprint import weights_fingerprint
+from .hooks import NetworkInputs, hear_calls
 from .layers import Layer
 from .libraries import import_diffusers
 from .pipeline import load_lora, load_pipeline
-from .sampling import check_scheduler, use_scheduler
 from .saving_memory import NEEDS, Offload, Quantize, check_offload, move_to, quantise
-from .weights import BYTES, weights_fingerprint
+from .schedulers import check_scheduler, use_scheduler
+from .weight_files import BYTES
 
 if TYPE_CHECKING:
     import torch
@@ -55,6 +59,10 @@ class LoadOptions:
         """The options in a command's configuration."""
         names = [field.name for field in fields(cls)]
         return cls(**{name: getattr(config, name) for name in names if hasattr(config, name)})
+
+
+class _Heard(Exception):
+    """Stops a pipeline before its network runs."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +100,34 @@ class Model:
     def readers(self) -> tuple[Reader, ...]:
         """The tokenizers, each with the text columns of its tokens."""
         return self.family.readers(self.pipe)
+
+    def network_inputs(self, prompts: Sequence[str], height: int, width: int) -> NetworkInputs:
+        """The inputs of the network's first call, when the pipeline draws images of this size in pixels without
+        guidance. The network does not run."""
+        import torch
+
+        calls: list[NetworkInputs] = []
+
+        def stop(_: Any, inputs: NetworkInputs) -> None:
+            calls.append(inputs)
+            raise _Heard
+
+        noise = [torch.Generator().manual_seed(0) for _ in prompts]
+        request = DrawRequest(prompts, "", height, width, steps=2, guidance_scale=1.0, generators=noise)
+        arguments = self.family.pipeline_arguments(self.pipe, request)
+        with suppress(_Heard), hear_calls(self.network, stop, first=True):
+            self.pipe(**arguments)
+        return {name: value for name, value in calls[0].items() if not name.startswith("kv_cache")}
+
+    def denoise(self, latents: torch.Tensor, timestep: float, inputs: NetworkInputs) -> torch.Tensor:
+        """(B, C, h, w): the network's prediction, without guidance. latents: (B, C, h, w), with noise. timestep: the
+        noise level. inputs: from `network_inputs`, for these pictures' prompts and size."""
+        family = self.family
+        timesteps = latents.new_full((len(latents),), family.timestep_input(timestep))
+        changed = dict.fromkeys(LATENTS_INPUTS, family.pack(latents)) | dict.fromkeys(TIMESTEP_INPUTS, timesteps)
+        changed = {name: value for name, value in changed.items() if name in inputs}
+        predicted = self.network(**{**inputs, **changed, "return_dict": False})[0]
+        return family.unpack(predicted, latents.shape[1:])
 
     def rest(self) -> None:
         """With offload "model", move all parts off the device. Call this after a part ran without the pipeline."""

@@ -50,14 +50,14 @@ def scheduler_class(name: str) -> tuple[str, dict[str, Any]]:
 def check_scheduler(family: Family, name: str) -> None:
     """Raise UserError for an unknown scheduler, and for a scheduler that the family cannot use. name: as in
     `scheduler_class`."""
-    kind, _ = scheduler_class(name)
+    class_name, _ = scheduler_class(name)
     flows = isinstance(family, FlowMatching)
-    if flows != kind.startswith("FlowMatch"):
+    if flows != class_name.startswith("FlowMatch"):
         which = [short for short, (other, _) in SCHEDULERS.items() if other.startswith("FlowMatch") == flows]
         raise UserError(
             "scheduler", f"{name}: {family.title} was trained for other schedulers", f"use {', '.join(which)}"
         )
-    if family.gives_sigmas and kind == "FlowMatchHeunDiscreteScheduler":
+    if family.gives_sigmas and class_name == "FlowMatchHeunDiscreteScheduler":
         problem = f"{name}: does not accept noise levels, which pipelines of {family.title} set"
         raise UserError("scheduler", problem, "use flow-euler")
 
@@ -67,9 +67,9 @@ def use_scheduler(pipe: Any, name: str) -> None:
     `scheduler_class`. Raises UserError."""
     import diffusers
 
-    kind, options = scheduler_class(name)
+    class_name, options = scheduler_class(name)
     try:
-        pipe.scheduler = getattr(diffusers, kind).from_config(pipe.scheduler.config, **options)
+        pipe.scheduler = getattr(diffusers, class_name).from_config(pipe.scheduler.config, **options)
     except Exception as error:  # a missing library, an unsuitable configuration
         problem = f"{name}: cannot be made of the model's own ({first_line(error)})"
         raise UserError("scheduler", problem) from error
