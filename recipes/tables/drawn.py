@@ -114,8 +114,7 @@ def labelled(folder: Path, labelling: str, count: int | None = None) -> tuple[tu
     """The classes and (the first `count`) samples of a set, with the masks of one labelling."""
     classes = native.read_classes(folder)
     items = []
-    for number, row in enumerate(itertools.islice(each_row(folder / DRAWN), count), 1):
-        where = f"{folder / DRAWN}, row {number}"
+    for where, row in itertools.islice(each_row(folder / DRAWN), count):
         image = file_of(folder, row.file_name, where, "file_name")
         index = row.index
         if index is None:

@@ -8,7 +8,7 @@ from PIL import Image
 from refusals import user_error
 
 from seediff.config.class_files import name_of_zero, parse_classes
-from seediff.dataset.class_lists import find_list, named_classes
+from seediff.dataset.class_lists import find_class_list, named_classes
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.encoding import read_label_map, read_objects
 from seediff.dataset.mask_values import read_mask, with_single
@@ -99,7 +99,7 @@ def test_ids_of_a_list(tmp_path, text, ids):
     listing(tmp_path, text)
     ids = {int(value): int(id_) for value, id_ in (pair.split("=") for pair in ids.split())}
     notes = []
-    listed = find_list(tmp_path, note=notes.append)
+    listed = find_class_list(tmp_path, note=notes.append)
     assert (listed.ids, listed.classes) == (ids, ("dog", "cat", "_ignore")[: max({*ids.values()} - {255})])
     void = [note for note in notes if note.endswith("is no class: its pixels are ignored (255)")]
     assert bool(void) == any(id_ == 255 != number for number, id_ in ids.items())
@@ -121,7 +121,7 @@ def test_ids_of_a_list(tmp_path, text, ids):
 )  # fmt: skip
 def test_lines_that_may_be_more_than_names(tmp_path, text):
     path = listing(tmp_path, text)
-    for read in (lambda: find_list(tmp_path), lambda: parse_classes(str(path))):
+    for read in (lambda: find_class_list(tmp_path), lambda: parse_classes(str(path))):
         with user_error(r"classes\.txt: .* may be more than a name; write names alone.*; or write `id name` in every"):
             read()
 
@@ -154,16 +154,16 @@ def test_an_empty_line_between_names_is_refused(tmp_path):
     for text in ("dog /  / cat", " / dog"):
         with user_error(r"classes\.txt: has an empty line between names"):
             parse_classes(str(listing(tmp_path, text)))
-    assert find_list(listing(tmp_path, "1 dog /  / 2 cat").parent).classes == ("dog", "cat")
+    assert find_class_list(listing(tmp_path, "1 dog /  / 2 cat").parent).classes == ("dog", "cat")
 
 
 def test_colours_of_camvid_list(tmp_path):
     listing(tmp_path, "0 0 0 void / 64 128 64\ttraffic light / # no row / 192 0 128 car", "label_colors.txt")
-    listed = find_list(tmp_path)
+    listed = find_class_list(tmp_path)
     assert listed.classes == ("traffic light", "car")
     assert [listed.colour_ids[number] for number in (0, 0x408040, 0xC00080)] == [255, 1, 2]
     with user_error(r"label_colors\.txt, line 2: needs a name and a colour"):
-        find_list(listing(tmp_path, "0 0 0 void / 1 2 car", "label_colors.txt").parent)
+        find_class_list(listing(tmp_path, "0 0 0 void / 1 2 car", "label_colors.txt").parent)
 
 
 def test_a_class_named_like_the_background_is_refused():
@@ -199,6 +199,6 @@ def test_the_name_of_id_zero_of_a_file(tmp_path):
 )
 def test_several_lines_of_one_class_are_told(tmp_path, text, said):
     notes = []
-    listed = find_list(listing(tmp_path, text, "labelmap.txt").parent, note=notes.append)
+    listed = find_class_list(listing(tmp_path, text, "labelmap.txt").parent, note=notes.append)
     assert listed.classes == ("Bone",)
     assert [note.rpartition(" become ")[2] for note in notes] == [f"one class: {said}"]

@@ -12,7 +12,7 @@ from seediff.config.class_files import parse_classes
 from seediff.config.class_names import check_classes
 from seediff.config.names_in_texts import any_name
 from seediff.config.runs import GenerateConfig
-from seediff.dataset.class_lists import find_list
+from seediff.dataset.class_lists import find_class_list
 from seediff.dataset.dataset import Dataset
 
 NFC, NFD = (unicodedata.normalize(form, "caf\u00e9") for form in ("NFC", "NFD"))
@@ -53,12 +53,12 @@ def test_sets_and_merge():
 def test_lists_options_and_configurations(tmp_path):
     path = tmp_path / "classes.txt"
     path.write_text(f"{NFD}\ndog\n", encoding="utf-8")
-    listed = find_list(tmp_path)
+    listed = find_class_list(tmp_path)
     assert listed.classes == parse_classes(str(path)) == parse_classes(f"{NFD},dog") == (NFC, "dog")
     assert GenerateConfig(classes=[NFD, "dog"]).classes == (NFC, "dog")
     path.write_text(f"{NFD}\n{NFC}\n", encoding="utf-8")
     with user_error("gives two classes the same name"):
-        find_list(tmp_path)
+        find_class_list(tmp_path)
     with user_error("read the same in a prompt"):
         check_classes([NFC, NFD])
 

@@ -7,6 +7,7 @@ from formats import EVERY
 from items import GO, STAY, item, judged, judgements, rows_of
 from refusals import user_error
 
+from seediff.dataset.dataset import Dataset
 from seediff.dataset.encoding import encode_soft
 from seediff.dataset.formats.exporting import export
 from seediff.dataset.formats.format_table import FORMATS
@@ -35,7 +36,7 @@ def pets(tmp_path):
 
 def brought(folder, items, classes=CLASSES, by="cvat", **options):
     changes = []
-    names, found = correct(folder, classes, items, by=by, tell=changes.append, **options)
+    names, found = correct(Dataset.open(folder), classes, items, by=by, tell=changes.append, **options)
     return names, list(found), changes
 
 

@@ -91,7 +91,7 @@ def test_a_mask_that_nobody_drew_is_not_a_persons(remade, tmp_path):
     classes, items = open_native(tmp_path / "unreviewed")
     assert items[0].metadata["review"] == {"verdict": "rejected", **said, "by": "bob"}
     back = [items[0], items[1].replace(label_map=np.zeros((64, 64), np.uint8))]
-    found = correct(tmp_path / "unreviewed", classes, back, by="cvat")[1]
+    found = correct(Dataset.open(tmp_path / "unreviewed"), classes, back, by="cvat")[1]
     assert [item.metadata["review"].get("made") for item in found] == [CONSTANTS, None]
 
 

@@ -1,5 +1,5 @@
-"""Says what the values in other programs' masks mean: `find_list` reads a set's class lists. LISTS is the table of all
-lists. A set may have several of them, and the user may name its classes, too: they must agree (`check_agree`).
+"""Says what the values in other programs' masks mean: `find_class_list` reads a set's class lists. LISTS is the table
+of all lists. A set may have several of them, and the user may name its classes, too: they must agree (`check_agree`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..config.class_files import parse_class_list
 from ..config.class_names import BACKGROUND, MAX_CLASSES, RESERVED, numbered_names, reserved_id
 from ..errors import UserError
 from ..files.label_maps import IGNORE, voc_palette
-from ..files.messages import first_of, show_json
+from ..files.messages import Note, first_of, no_note, show_json
 from ..files.reading import composed, fit, parse_json, read_bytes, read_lines, read_yaml
 from ..rows.values import ids_by_name
 from .reading import NO_PART, ClassReading, Reading, reading_ids
@@ -33,12 +33,6 @@ COLOUR = 1 << 24
 """What is added to the number of a colour where it stands beside ids."""
 WEIGHTS = np.array([65536, 256, 1], np.uint32)
 """`colour @ WEIGHTS` is the number of a colour (r, g, b): 65536 · r + 256 · g + b."""
-Note = Callable[[str], None]
-"""A function that is called with a line for the user."""
-
-
-def no_note(line: str) -> None:
-    """Ignores the line."""
 
 
 def check_class_list(classes: Sequence[str], where: object = "classes") -> None:
@@ -196,7 +190,7 @@ def described(folder: Path) -> Path | None:
     return folder / DATA if masks and (folder / DATA).is_file() else None
 
 
-# What a file says. first, any_name: as for `read_lists`.
+# What a file says. first, any_name: as for `read_class_lists`.
 
 
 def _colours_in(path: Path, first: int, any_name: bool) -> Names:
@@ -259,15 +253,15 @@ LISTS: Mapping[str, Callable[[Path, int, bool], Names]] = {
 `id2label.json`."""
 
 
-def list_files(*folders: Path) -> list[Path]:
+def class_list_files(*folders: Path) -> list[Path]:
     """The class lists in these folders, the one that counts most first. A data.yaml is a list if it describes masks."""
     paths = [folder / name for name in LISTS for folder in dict.fromkeys(folders)]
     return [path for path in paths if path.is_file() and (path.name != DATA or described(path.parent))]
 
 
-def read_lists(paths: Iterable[Path], first: int = 1, any_name: bool = False) -> dict[Path, Names]:
-    """File → what it says, for the class lists that name anything. paths: from `list_files`. first: the id of the first
-    line. any_name: as for `read_class_list`. Raises UserError."""
+def read_class_lists(paths: Iterable[Path], first: int = 1, any_name: bool = False) -> dict[Path, Names]:
+    """File → what it says, for the class lists that name anything. paths: from `class_list_files`. first: the id of the
+    first line. any_name: as for `read_class_list`. Raises UserError."""
     said = {path: LISTS[path.name](path, first, any_name) for path in paths}
     return {path: names for path, names in said.items() if names}
 
@@ -306,7 +300,7 @@ def same_meaning(one: str, other: str) -> bool:
     return one.casefold() == other.casefold() or (reserved is not None and reserved == reserved_id(other))
 
 
-def find_list(
+def find_class_list(
     *folders: Path, classes: Sequence[str] | None = None, any_name: bool = False, note: Note = no_note
 ) -> ClassList | None:
     """The class list that counts in these folders: a list of colours, `classes`, or the first list of names. None
@@ -315,7 +309,7 @@ def find_list(
     classes: the classes in the order of their ids, if the user named them. any_name: as for `read_class_list`. note: as
     for `number_classes`. Raises UserError.
     """
-    lists = read_lists(list_files(*folders), any_name=any_name or classes is not None)
+    lists = read_class_lists(class_list_files(*folders), any_name=any_name or classes is not None)
     path, names = next(iter(lists.items()), (None, {}))
     if path is not None and LISTS[path.name] is _colours_in:
         class_list = _of_colours(path, names, classes, note)
@@ -334,7 +328,7 @@ def find_list(
 
 
 def _of_names(path: Path, names: Names, note: Note) -> ClassList:
-    """The class list of a list of names. path: its file. note: as for `find_list`. Raises UserError."""
+    """The class list of a list of names. path: its file. note: as for `find_class_list`. Raises UserError."""
     if max(names, default=0) > IGNORE:
         problem = f"names id {max(names)}; ids of label maps are 0 to {IGNORE - 1}, and {IGNORE} is ignored"
         raise UserError(path, problem)
@@ -370,7 +364,8 @@ def _read_colour(line: str) -> tuple[str, int] | None:
 
 
 def _of_colours(path: Path, names: Names, classes: Sequence[str] | None, note: Note) -> ClassList:
-    """The class list of a list of colours. path: its file. classes, note: as for `find_list`. Raises UserError."""
+    """The class list of a list of colours. path: its file. classes, note: as for `find_class_list`. Raises
+    UserError."""
     numbered = dict(enumerate(names.values()))
     class_list = number_classes(numbered, path, classes=classes, note=note)
     _note_void(numbered, class_list, note)

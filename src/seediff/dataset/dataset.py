@@ -25,10 +25,10 @@ from ..rows.values import check_parts, ids_by_name, no_part, part_of, shown_clas
 from ..workers import Follow
 from . import native
 from .class_lists import check_class_list
-from .formats.drivers import check_options, read_format
 from .formats.exporting import Exported
 from .formats.exporting import export as write_format
 from .formats.format_table import FormatName, SetFormat, format_of
+from .formats.source import check_options, read_format
 from .merge import merge_sets, rename_classes, set_names
 from .reading import Reading, Tally
 from .reviews import left_out_notes
@@ -51,7 +51,8 @@ class Dataset(Sequence[Sample]):
 
     classes: the names of ids 1, 2, …, without the background. path: where the dataset was read from, for messages.
     notes: lines about what was left out when it was read. ids: value in the files → id in label maps; None: they are
-    equal. title: what the dataset is, for messages. reading: how its files were understood, without counts.
+    equal. title: what the dataset is, for messages. understood: how its files were understood, without counts. tally:
+    what its samples count when their label maps are read.
     """
 
     def __init__(
@@ -63,7 +64,8 @@ class Dataset(Sequence[Sample]):
         notes: Sequence[str] = (),
         ids: Mapping[int, int] | None = None,
         title: str = "",
-        reading: Reading | None = None,
+        understood: Reading | None = None,
+        tally: Tally | None = None,
     ):
         check_class_list(classes)
         self.classes = tuple(map(composed, classes))
@@ -72,8 +74,8 @@ class Dataset(Sequence[Sample]):
         self.notes = tuple(notes)
         self.ids = ids or {number: number for number in range(len(self.classes) + 1)}
         self.title = title or f"dataset in {path or 'memory'}"
-        self._reading = reading or Reading()
-        self.tally = Tally()
+        self.understood = understood or Reading()
+        self.tally = tally or Tally()
         self.dropped: Mapping[str, int] = {}
         """In the result of `filter`: criterion → number of samples that it dropped. A sample counts for the first
         criterion that it does not meet."""
@@ -114,23 +116,18 @@ class Dataset(Sequence[Sample]):
         """A dataset of these samples, and otherwise like this one. notes: lines to add to the notes. changes: other
         arguments of `Dataset`."""
         same = {"classes": self.classes, "path": self.path, "ids": self.ids, "title": self.title}
-        about = {**same, "reading": self._reading, **changes}
+        about = {**same, "understood": self.understood, **changes}
         return Dataset(samples=samples, notes=[*self.notes, *notes], **about)
 
     def watched(self) -> Dataset:
         """This dataset, whose `reading` counts label maps when they are read for the first time."""
-        watched = self._of(self.samples)
-        watched.samples = [*watched.tally.watch(self.samples)]
-        return watched
+        tally = Tally()
+        return self._of([*tally.watch(self.samples)], tally=tally)
 
     @property
     def reading(self) -> Reading:
         """How the files were understood. Only the label maps that were read in a `watched` dataset are counted."""
-        return self.reading_of(self.classes, self.tally)
-
-    def reading_of(self, classes: Sequence[str], tally: Tally) -> Reading:
-        """How the files were understood. classes: the names of the ids that `tally` counts."""
-        return self._reading.counted(classes, tally, self.notes, self.path)
+        return self.understood.counted(self.classes, self.tally, self.notes, self.path)
 
     @property
     def names(self) -> dict[int, str]:
@@ -168,7 +165,7 @@ class Dataset(Sequence[Sample]):
         labels_alone: only label maps are compared. Pictures may be missing then, a plain folder of label maps is a set,
         too, samples that nobody labelled are left out, and of a public set, its usual part is opened (CamVid: `test`,
         others: `val`). options: those of `ImportOptions` (formats/format_table.py) that the format has, and of
-        `drivers.Import`; of a native set `as_made`: whether to leave out what people decided and corrected. Raises
+        `Source`; of a native set `as_made`: whether to leave out what people decided and corrected. Raises
         UserError for a file that cannot be used, for a part without samples, and for an option
         that the format does not have.
         """
@@ -184,13 +181,13 @@ class Dataset(Sequence[Sample]):
             read, source = read_format(format, path, split=split, labels_alone=labels_alone, **options)
             are_maps = read.ids is not None
             opened = cls(
-                read.listed.classes,
+                read.class_list.classes,
                 read.samples,
                 path=path,
                 notes=source.notes,
                 ids=read.ids,
                 title=read.about,
-                reading=read.listed.reading(source.parts),
+                understood=read.class_list.reading(read.parts),
             )
         if not labels_alone:
             return opened
@@ -279,7 +276,7 @@ class Dataset(Sequence[Sample]):
         new_ids = {"": 0, **ids_by_name(classes)}
         moved = {number: new_ids[renames.get(name, name)] for number, name in enumerate(self.classes, 1)}
         ids = {value: moved.get(class_id, class_id) for value, class_id in self.ids.items()}
-        return self._of(samples, classes=classes, ids=ids, reading=self._reading.renamed(renames))
+        return self._of(samples, classes=classes, ids=ids, understood=self.understood.renamed(renames))
 
     def split(
         self,
@@ -351,4 +348,4 @@ def _open_native(path: Path, split: str | None, *, as_made: bool = False, **_: A
         if wanted not in parts:
             raise no_part(split, path, parts)
         samples = [sample for sample, part in zip(samples, parts, strict=True) if part == wanted]
-    return Dataset(classes, samples, path=path, reading=native.read_as(classes, samples))
+    return Dataset(classes, samples, path=path, understood=native.read_as(classes, samples))

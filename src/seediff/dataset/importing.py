@@ -81,36 +81,44 @@ def import_set(
     `ImportOptions` that the format has. Raises UserError, also for a source without samples, and without `corrects` for
     a source in which no sample shows a class.
     """
+    original = Dataset(*native.open_native(corrects), path=corrects) if corrects else None
     # Corrected masks without pictures belong to the pictures of the dataset that they correct.
-    if corrects is not None and "images" not in options:
+    if corrects and original is not None and "images" not in options:
         folder = source if source.is_dir() else source.parent
         if FORMATS[name].names_pictures:
-            originals = native.open_native(corrects)[1]
-            options["originals"] = {of(one.name): one.source for of in (flat_name, str) for one in originals}
+            options["originals"] = {of(one.name): one.source for of in (flat_name, str) for one in original}
         elif not any((folder / part).is_dir() for part in (native.IMAGES, "JPEGImages")):
             options["images"] = corrects / native.IMAGES
 
     read = Dataset.open(source, name, **options)
     classes = read.classes
-    samples = _require(read, source, empty=corrects is not None)
+    samples = _require(read, source, empty=original is not None)
     changes = list[Change]()
-    if corrects is not None:
+    if original is not None:
         classes, samples = correct(
-            corrects, classes, samples, by=name, accept_unchanged=accept_unchanged, tell=changes.append
+            original, classes, samples, by=name, accept_unchanged=accept_unchanged, tell=changes.append
         )
-    about = {"command": "import", "format": name}
     rows = list[Row]()
     tally = Tally()
 
     def reading() -> Reading:
-        return read.reading_of(classes, tally)
+        return read.understood.counted(classes, tally, read.notes, read.path)
 
     if out is None:
         for sample in follow(tally.watch(samples)):
             sample.labels(len(classes))
     else:
-        common: dict[str, Any] = {"about": about, "link": link, "workers": workers, "follow": follow}
-        rows = save_native(out, classes, samples, tally=tally, reading=reading, **common)
+        rows = save_native(
+            out,
+            classes,
+            samples,
+            about={"command": "import", "format": name},
+            link=link,
+            workers=workers,
+            follow=follow,
+            tally=tally,
+            reading=reading,
+        )
     return Imported(classes, rows, changes, reading())
 
 
@@ -162,7 +170,7 @@ def _require(read: Dataset, source: Path, *, empty: bool) -> Iterator[Sample]:
 
 
 def correct(
-    folder: Path,
+    original: Dataset,
     classes: Sequence[str],
     items: Iterable[Sample],
     *,
@@ -172,7 +180,7 @@ def correct(
 ) -> tuple[tuple[str, ...], Iterator[Sample]]:
     """(classes, samples) of a native set, whose masks are replaced by the masks that came back from a tool.
 
-    folder: the native set. classes: the classes of the tool. They are matched with the set's classes by name, and new
+    original: the native set. classes: the classes of the tool. They are matched with the set's classes by name, and new
     classes follow. items: samples with the masks that came back. They are matched with the set's samples by name, or by
     the flat name that some formats use. by: the tool's format, which `review` names. accept_unchanged: whether
     unchanged masks count as accepted, although a tool also returns masks that nobody looked at. tell: called with each
@@ -180,54 +188,62 @@ def correct(
 
     A sample that has objects takes the tool's objects, if the tool's masks are objects (`by_object`).
     """
-    own_classes, originals = native.open_native(folder)
-    names = tuple(dict.fromkeys([*own_classes, *classes]))
+    names = tuple(dict.fromkeys([*original.classes, *classes]))
     check_class_list(names)
-    matches = _match_samples(items, [item.name for item in originals], folder, by)
+    matches = _match_samples(items, original, by)
     table = renumber_table(classes, names)
 
-    # The first that applies:
-    # pixels changed              → the new label map and objects, corrected and accepted
-    # only the objects did        → the new objects, accepted
-    # with `accept_unchanged`     → accepted
-    # else                        → as it was
-    def corrected(original: Sample) -> Sample:
-        if original.name not in matches:
-            return original
-        changed = original
-        divided = False
-        item = renumber(matches[original.name].replace(image=original.source), table, len(classes))
-        before, after = original.labels(len(names)), item.labels(len(names))
-        if by in IN_PIECES:
-            after = np.where((before == IGNORE) & (after == 0), before, after)
-        pixels = int((before != after).sum())
-        if pixels:  # flags are about masks that nobody looked at
-            review = Review(verdict="accepted", corrected=True, by=by)
-            changed = repainted(original, after, original.row.of_other_mask(flags=(), review=review))
-        objects = changed.instances
-        returned = item.instances
-        if objects is not None and returned is not None and by not in IN_PIECES:
-            objects, divided = objects_from_tool(objects, returned, after)
-            changed = changed.replace(instances=objects)
-        tell(Change(original.name, pixels, divided))
-        if pixels:
-            return changed
-        if not divided and not accept_unchanged:
-            return original
-        earlier = original.row.decided
-        review = Review(verdict="accepted", corrected=bool(earlier.corrected), by=by, made=earlier.made)
-        return changed.replace(row=reviewed_as_is(original.row, review))
+    def corrected(sample: Sample) -> Sample:
+        if sample.name not in matches:
+            return sample
+        item = renumber(matches[sample.name].replace(image=sample.source), table, len(classes))
+        changed, change = _changed(sample, item, len(names), by, accept_unchanged)
+        tell(change)
+        return changed
 
-    return names, map(corrected, originals)
+    return names, map(corrected, original)
 
 
-def _match_samples(items: Iterable[Sample], names: Sequence[str], folder: Path, by: SourceName) -> dict[str, Sample]:
-    """Name of a sample → the item with its mask. names: the names of the set's samples. folder: the set, for errors.
-    by: the items' format. Raises UserError for an item without a sample, for one that may be of several samples, and
-    for two items of one sample."""
+def _changed(
+    sample: Sample, item: Sample, classes: int, by: SourceName, accept_unchanged: bool
+) -> tuple[Sample, Change]:
+    """A sample after its mask has come back, and how it changed. item: the sample with the tool's mask. classes: the
+    number of classes of both. by, accept_unchanged: as for `correct`. The first that applies:
+
+    pixels changed              the new label map and objects, corrected and accepted
+    only the objects did        the new objects, accepted
+    with `accept_unchanged`     accepted
+    else                        as it was
+    """
+    before, after = sample.labels(classes), item.labels(classes)
+    if by in IN_PIECES:
+        after = np.where((before == IGNORE) & (after == 0), before, after)
+    pixels = int((before != after).sum())
+    changed = sample
+    if pixels:  # flags are about masks that nobody looked at
+        review = Review(verdict="accepted", corrected=True, by=by)
+        changed = repainted(sample, after, sample.row.of_other_mask(flags=(), review=review))
+    divided = False
+    objects, returned = changed.instances, item.instances
+    if objects is not None and returned is not None and by not in IN_PIECES:
+        objects, divided = objects_from_tool(objects, returned, after)
+        changed = changed.replace(instances=objects)
+    change = Change(sample.name, pixels, divided)
+    if pixels:
+        return changed, change
+    if not divided and not accept_unchanged:
+        return sample, change
+    earlier = sample.row.decided
+    review = Review(verdict="accepted", corrected=bool(earlier.corrected), by=by, made=earlier.made)
+    return changed.replace(row=reviewed_as_is(sample.row, review)), change
+
+
+def _match_samples(items: Iterable[Sample], original: Dataset, by: SourceName) -> dict[str, Sample]:
+    """Name of a sample → the item with its mask. original: the set of the samples. by: the items' format. Raises
+    UserError for an item without a sample, for one that may be of several samples, and for two items of one sample."""
     alike = defaultdict[str, list[str]](list)  # as some formats write names
-    for name in names:
-        alike[composed(flat_name(name))].append(name)
+    for sample in original:
+        alike[composed(flat_name(sample.name))].append(sample.name)
     matches: dict[str, Sample] = {}
     for item in items:
         where = f"sample '{item.name}'"
@@ -235,10 +251,10 @@ def _match_samples(items: Iterable[Sample], names: Sequence[str], folder: Path, 
         if not FORMATS[by].flat:  # else one that was not exported may have this name
             found = [name for name in found if composed(name) == composed(item.name)] or found
         if not found:
-            raise UserError(where, f"is not in {folder}, whose masks are said to be corrected")
+            raise UserError(where, f"is not in {original.path}, whose masks are said to be corrected")
         if len(found) > 1:
             fix = "let names differ in more than / and _ and how accents are written"
-            raise UserError(where, f"may be any of {', '.join(found)} in {folder}", fix)
+            raise UserError(where, f"may be any of {', '.join(found)} in {original.path}", fix)
         before = matches.setdefault(found[0], item)
         if before is not item:
             raise UserError(where, f"appears twice, once as '{before.name}'")

@@ -21,7 +21,8 @@ import numpy as np
 from ..errors import UserError
 from ..files.image_files import open_image, stored_pixels
 from ..files.label_maps import IGNORE
-from .class_lists import WEIGHTS, ClassList, Note
+from ..files.messages import Note
+from .class_lists import WEIGHTS, ClassList
 
 GREY = 0x010101
 """The number of the colour (1, 1, 1)."""
@@ -63,7 +64,7 @@ def _load(path: Path, class_list: ClassList) -> tuple[np.ndarray, Literal["grey"
     """(values, kind): (H, W), the greys, indices or colours in a mask. path: the file. class_list: decides which of
     them count. Raises UserError for a picture that cannot be a mask."""
     with open_image(path) as image:
-        kind = image.format
+        file_format = image.format
         entries = bytes(image.palette.palette) if image.palette else b""  # decoding changes it
         pixels, mode = stored_pixels(image)
     if mode in ("I", "I;16"):
@@ -73,8 +74,8 @@ def _load(path: Path, class_list: ClassList) -> tuple[np.ndarray, Literal["grey"
     modes = ("P", "L", "LA", "RGB", "RGBA")
     if len(class_list.classes) == 1:
         modes += ("1",)
-    if kind != "PNG" or mode not in modes:
-        raise UserError(path, f"is {kind} {mode} data; a mask is a PNG: palette, grey or in colours of 8 bits")
+    if file_format != "PNG" or mode not in modes:
+        raise UserError(path, f"is {file_format} {mode} data; a mask is a PNG: palette, grey or in colours of 8 bits")
     if mode in ("LA", "RGBA"):
         if pixels[..., -1].min() < IGNORE:
             raise UserError(path, "is partly transparent, so its alpha channel may be the mask", "save it without one")

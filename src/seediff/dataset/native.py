@@ -45,8 +45,8 @@ from ..files.label_maps import IGNORE
 from ..files.messages import first_of, show_json
 from ..files.names import looks_like_image
 from ..files.outputs import BATCHES, CONFIG, IMAGES, INSTANCES
-from ..files.reading import Json, check_unpacked, inside, read_json_lines
-from ..rows.row import Row, as_row, each_row, file_of
+from ..files.reading import check_unpacked, inside
+from ..rows.row import Row, each_row, file_of
 from ..rows.values import SPLITS, ids_by_name
 from .class_lists import ClassList, check_class_list
 from .encoding import ReadObjects, read_label_map, read_objects
@@ -115,12 +115,12 @@ def read_classes(out: Path | str) -> tuple[str, ...]:
 def read_rows(out: Path | str, name: str = METADATA) -> list[Row]:
     """The rows of a file in the dataset `out`. name: the file. Raises UserError for an invalid row, and for a row of
     metadata.jsonl that does not name a picture and a mask."""
-    path = Path(out) / name
-    rows = list(each_row(path, ABSENT))
-    for number, row in enumerate(rows, 1):
+    rows = list[Row]()
+    for where, row in each_row(Path(out) / name, ABSENT):
         if name == METADATA and not (row.file_name and row.mask_file_name):
             problem = "needs 'file_name' and 'mask_file_name', the paths of two images inside the dataset"
-            raise UserError(f"{path}, row {number}", problem)
+            raise UserError(where, problem)
+        rows.append(row)
     return rows
 
 
@@ -189,35 +189,34 @@ class RowReader:
         self.last = {action.sample: action for action in actions}
         self.names: set[str] = set()
 
-    def sample(self, as_made: Row, where: str) -> Sample:
-        """The sample of a row. Its files may be missing. as_made: the row in metadata.jsonl, before people's decisions.
-        where: the row's name in errors. Raises UserError, also if another row has the name, and if the row's classes
-        are not those of classes.txt."""
-        image = file_of(self.folder, as_made.file_name, where, "file_name")
-        name = as_made.sample
-        classes = as_made.named
+    def sample(self, row: Row, where: str) -> Sample:
+        """The sample of a row. Its files may be missing. row: as in metadata.jsonl, before people's decisions. where:
+        its name in errors. Raises UserError, also if another row has the name, and if the row's classes are not those
+        of classes.txt."""
+        image = file_of(self.folder, row.file_name, where, "file_name")
+        name = row.sample
         check_name(name, self.names, where)
-        for label in classes:
+        for label in row.named:
             if label not in self.ids:
                 raise UserError(where, f"class {show_json(label)} is not in {CLASSES}")
-        here = tuple(self.ids[label] for label in classes)
-        if as_made.classes is not None and as_made.class_ids not in (None, here):
-            written = f"says that {show_json(classes)} have the ids {show_json(as_made.class_ids)}"
+        here = tuple(self.ids[label] for label in row.named)
+        if row.classes is not None and row.class_ids not in (None, here):
+            written = f"says that {show_json(row.named)} have the ids {show_json(row.class_ids)}"
             problem = f"{written}, but in {CLASSES} they have {show_json(here)}"
             raise UserError(where, problem, f"restore {CLASSES} from a copy")
-        mask = file_of(self.folder, as_made.mask_file_name, where, "mask_file_name")
-        extras = self._extras(name, as_made)
-        objects = self._objects(name, as_made, where)
-        made = as_made.replace(instances=None, instance_scores=None)  # they are in the sample's `instances`
-        sample = Sample(image, partial(read_label_map, mask), objects, made, name=name, extras=extras)
+        mask = file_of(self.folder, row.mask_file_name, where, "mask_file_name")
+        extras = self._extras(name, row)
+        objects = self._objects(name, row, where)
+        row = row.replace(instances=None, instance_scores=None)  # they are in the sample's `instances`
+        sample = Sample(image, partial(read_label_map, mask), objects, row, name=name, extras=extras)
         action = self.last.get(name)
         if not action:
             return sample
-        row = reviewed_row(made, action, self.classes)
+        reviewed = reviewed_row(row, action, self.classes)
         if not action.mask:
-            return sample.replace(row=row)
+            return sample.replace(row=reviewed)
         corrected = file_of(self.folder, action.mask, where, "mask_file_name")
-        return repainted(sample, partial(read_label_map, corrected, action.hash), row)
+        return repainted(sample, partial(read_label_map, corrected, action.hash), reviewed)
 
     def _extras(self, name: str, row: Row) -> Extras:
         """The optional files of a sample. row: as for `sample`. Raises UserError for a file that leads out of the
@@ -248,11 +247,7 @@ class RowReader:
         return partial(read_objects, path, class_ids, scores)
 
 
-def open_native(
-    folder: Path | str,
-    *,
-    as_made: bool = False,
-) -> tuple[tuple[str, ...], list[Sample]]:
+def open_native(folder: Path | str, *, as_made: bool = False) -> tuple[tuple[str, ...], list[Sample]]:
     """(classes, samples) of a native dataset. `classes`: without the background. `samples`: with corrected masks in
     place of the originals, and with people's decisions as `review` in the rows.
 
@@ -268,10 +263,7 @@ def open_native(
     classes = read_classes(folder)
     reader = RowReader(folder, classes, actions)
     samples: list[Sample] = []
-    path = folder / METADATA
-    for number, (_, values) in enumerate(read_json_lines(path, Json, absent=ABSENT), 1):
-        where = f"{path}, row {number}"
-        row = as_row(values, where)
+    for where, row in each_row(folder / METADATA, ABSENT):
         sample = reader.sample(row, where)
         files = [*filter(None, (sample.row.file_name, sample.row.mask_file_name))]
         if row.instances is not None:

@@ -17,12 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
-from ..files.messages import plural, show_json
+from ..files.messages import Note, no_note, plural, show_json
 from ..files.outputs import open_folder, write_atomic
 from ..rows.values import NO_SPLIT, part_of, unclear_parts
 from ..workers import Follow, in_threads
 from . import native
-from .class_lists import Note, no_note
 from .sample import Sample
 
 ROBOFLOW_COPY = re.compile(r"(.+)\.rf\.[0-9A-Za-z]{16,}")

@@ -1,9 +1,10 @@
-"""Text for people: values in a short form."""
+"""Text for people: values in a short form, and notes."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ TEXT = 60
 """Maximum characters of a value that a message shows."""
 NAMED = 8
 """Maximum number of names in a line."""
+Note = Callable[[str], None]
+"""A function that is called with a line for the user."""
 
 
 def show_json(value: Any) -> str:
@@ -69,6 +72,28 @@ def show_bytes(count: float) -> str:
         if count < 1000:
             return f"{count:.1f} {unit}"
     return f"{count / 1000:.1f} TB"
+
+
+def no_note(line: str) -> None:
+    """Ignores the line."""
+
+
+@dataclass(kw_only=True)
+class Notes:
+    """Collects lines for the user about what is lost or left out."""
+
+    notes: list[str] = field(default_factory=list)
+
+    def note(self, line: str) -> None:
+        """Adds a line, once."""
+        if line not in self.notes:
+            self.notes.append(line)
+
+    def count(self, number: int, line: str) -> None:
+        """Adds the line "NUMBER LINE", unless the number is 0. line: begins with a singular noun, or with "of"."""
+        noun, _, rest = line.partition(" ")
+        if number:
+            self.note(f"{number} {line}" if noun == "of" else f"{plural(number, noun)} {rest}")
 
 
 def make_console(*, stderr: bool = False) -> Console:

@@ -360,12 +360,12 @@ def as_row(values: Mapping[str, Any], where: str = "a row") -> Row:
     return row
 
 
-def each_row(path: Path, absent: str = ABSENT) -> Iterator[Row]:
-    """The rows of a file. absent: the error if it is missing. Raises UserError naming the line of the first invalid
-    row."""
-    where = f"{path}, line "  # formatted once, because that takes longer than checking a row
-    for number, values in read_json_lines(path, Json, absent=absent):
-        yield as_row(values, f"{where}{number}")
+def each_row(path: Path, absent: str = ABSENT) -> Iterator[tuple[str, Row]]:
+    """(where, row) of each row of a file. `where`: its name in errors. absent: the error if the file is missing. Raises
+    UserError naming the first invalid row."""
+    for number, (_, values) in enumerate(read_json_lines(path, Json, absent=absent), 1):
+        where = f"{path}, row {number}"
+        yield where, as_row(values, where)
 
 
 FAILED = "failed.jsonl"

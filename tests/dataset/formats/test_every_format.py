@@ -17,9 +17,9 @@ from seediff.errors import UserError
 
 ROOT = Path(__file__).parents[3]
 FOLDER = Path(formats.__file__).parent
-OF_ALL = ("__init__", "drivers", "exporting", "format_table", "painting", "set_files")
+OF_ALL = ("__init__", "exporting", "format_table", "labelled", "painting", "parts", "set_files", "source")
 CODECS = sorted({path.stem for path in FOLDER.glob("*.py")} - {*OF_ALL})
-READS = r"(?:read|open|load)_(?!lists)\w+|parse_json|with_single|with_palettes"
+READS = r"(?:read|open|load)_(?!class_lists)\w+|parse_json|with_single|with_palettes"
 OPENS = re.compile(rf"{READS}|zlib|gzip|io|.*etree.*|ElementTree|PIL")
 DRAWS = {"labelme": {"PIL"}}
 """Codecs that draw with Pillow."""

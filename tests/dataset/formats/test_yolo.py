@@ -6,7 +6,7 @@ from formats import export, imported
 from items import item
 from refusals import user_error
 
-from seediff.dataset.formats.painting import paint
+from seediff.dataset.formats.painting import Painting
 from seediff.dataset.formats.set_files import SetFiles
 from seediff.dataset.formats.yolo import as_yolo, read_shapes
 from seediff.dataset.sample import Sample
@@ -22,7 +22,7 @@ def painted(tmp_path):
     def label_map(text, shape):
         (tmp_path / "a.txt").write_text(text)
         shapes = read_shapes(SetFiles(tmp_path), tmp_path / "a.txt")
-        return paint(shape, shapes, IDS, small_on_top=True).label_map()
+        return Painting(IDS, small_on_top=True).paint(shape, shapes).label_map()
 
     return label_map
 

@@ -31,21 +31,21 @@ import numpy as np
 
 from ...errors import UserError
 from ...files.label_maps import IGNORE
-from ...files.messages import show_json
+from ...files.messages import Note, no_note, show_json
 from ...files.photo_files import visible
 from ...files.reading import Json, fit
 from ...rows.row import as_row
 from ...rows.values import part_of
 from ...version import __version__
-from ..class_lists import Category, ClassList, Note, no_note, number_classes
+from ..class_lists import Category, ClassList, number_classes
 from ..sample import Sample
 from ..shapes.objects import Objects, whole_classes
 from ..shapes.polygons import object_polygons
 from ..shapes.rle import box_runs, count_runs, encode_runs, polygon_runs
-from .drivers import Import
 from .exporting import Export, MinArea, Placed, least_area
-from .format_table import Contents
-from .painting import Labelled, Near, ReadShapes, Shape, Side, is_box
+from .labelled import Labelled, Shapes, Wanted
+from .painting import Near, ReadShapes, Shape, Side, is_box
+from .source import Contents, Source
 
 IGNORED_CATEGORY = (IGNORE, "ignore")
 """Id and name of the category that stands for 255 in SeeDiff's semantic.json."""
@@ -53,8 +53,10 @@ IMAGES = "images"
 ANNOTATIONS = "annotations"
 INSTANCES = "instances"
 SEMANTIC = "semantic"
-FILE_KINDS = (SEMANTIC, INSTANCES, "person_keypoints", "stuff")
+PREFIXES = (SEMANTIC, INSTANCES, "person_keypoints", "stuff")
 """Prefixes of mask files, the preferred first. Of a folder, only files with the first prefix that occurs are read."""
+CLASS_PREFIXES = (SEMANTIC, "stuff")
+"""Prefixes of files in which an annotation is a whole class."""
 ROBOFLOW_FILE = "_annotations.coco.json"
 """The name of Roboflow's files."""
 
@@ -87,11 +89,11 @@ def write(export: Export) -> None:
             row = row.replace(split=placed.split)
         add_image(instances[ending], placed, objects)
         add_image(semantic[ending], placed, whole, row.to_json())
-    for kind, documents in ((INSTANCES, instances), (SEMANTIC, semantic)):
+    for prefix, documents in ((INSTANCES, instances), (SEMANTIC, semantic)):
         for ending, document in documents.items():
-            export.put(f"{ANNOTATIONS}/{kind}{ending}.json", json.dumps(document, ensure_ascii=False))
-    kinds = f"one object per piece in {INSTANCES}, one annotation in {SEMANTIC}"
-    export.count(several, f"mask in several pieces: {kinds}; --min-area N leaves out pieces below N pixels")
+            export.put(f"{ANNOTATIONS}/{prefix}{ending}.json", json.dumps(document, ensure_ascii=False))
+    written = f"one object per piece in {INSTANCES}, one annotation in {SEMANTIC}"
+    export.count(several, f"mask in several pieces: {written}; --min-area N leaves out pieces below N pixels")
     fate = "ignored (iscrowd 1)" if min_area == "auto" else "no objects"
     export.note_pieces(small, f"{fate} in {INSTANCES}; {SEMANTIC} has them")
 
@@ -155,43 +157,43 @@ def _polygons(objects: Objects) -> list[list[list[int]]]:
     return polygons
 
 
-def read(source: Import) -> Contents:
+def read(source: Source) -> Contents:
     """Reads a COCO folder, or one JSON file; `find_annotations` says which files of a folder. Class ids count from 1 in
     the order of the category ids. Where objects overlap, the smaller object is visible. Pixels that are only in an
     ignored crowd, or only in a box, are ignored (255). Raises UserError."""
     documents = {path: load_coco(source, path) for path in find_annotations(source.path)}
     source.not_read(chain(*map(unknown_files, {path.parent for path in documents})), documents)
     _check_crowds(source, documents)
-    listed = classes_of(documents, source.note)
-    pictures = list[Labelled]()
+    class_list = classes_of(documents, source.note)
+    pictures = list[Labelled[Shapes]]()
     for path, document in documents.items():
         name = CocoName.of(path)
-        shapes = document.shapes(path)
+        read_of = document.shapes(path)
         folders = name.image_folders(source)
-        beside = _objects_beside(source, name, listed)
+        objects = _objects_beside(source, name, class_list)
         for image in document.images:
             row = as_row(image.metadata, f"{path}: metadata of image '{image.file_name}'")
-            about = {"shapes": shapes[image.id], "objects": beside.get(image.file_name)}
-            about |= {"part": name.part, "row": row, "size": (image.height, image.width)}
-            pictures.append(Labelled(f"{path}, image {image.id}", [image.file_name], folders, **about))
-    of_classes = CocoName.of(next(iter(documents))).kind in (SEMANTIC, "stuff")  # an annotation is a whole class
-    return source.shapes_of(pictures, listed, proves_objects=lambda _: not of_classes, small_on_top=True)
+            shapes = Shapes(read_of[image.id], (image.height, image.width), objects.get(image.file_name))
+            wanted = Wanted([image.file_name], folders)
+            pictures.append(Labelled(f"{path}, image {image.id}", wanted, shapes, name.part, row=row))
+    of_classes = CocoName.of(next(iter(documents))).prefix in CLASS_PREFIXES
+    return source.shapes_of(pictures, class_list, proves_objects=lambda _: not of_classes, small_on_top=True)
 
 
-def _objects_beside(source: Import, name: CocoName, listed: ClassList) -> dict[str, ReadShapes]:
+def _objects_beside(source: Source, name: CocoName, class_list: ClassList) -> dict[str, ReadShapes]:
     """Name of a picture → its objects, from the instances.json that SeeDiff writes beside semantic.json. Empty if this
-    file is missing or has other classes. name: the file that is read. listed: its classes."""
+    file is missing or has other classes. name: the file that is read. class_list: its classes."""
     file = name.path.with_name(name.path.name.replace(SEMANTIC, INSTANCES, 1))
-    if name.kind != SEMANTIC or not file.is_file():
+    if name.prefix != SEMANTIC or not file.is_file():
         return {}
     document = load_coco(source, file)
-    if classes_of({file: document}).ids.items() - listed.ids.items():
+    if classes_of({file: document}).ids.items() - class_list.ids.items():
         return {}
     shapes = document.shapes(file)
     return {image.file_name: shapes[image.id] for image in document.images}
 
 
-def _check_crowds(source: Import, documents: Mapping[Path, CocoFile]) -> None:
+def _check_crowds(source: Source, documents: Mapping[Path, CocoFile]) -> None:
     """Notes how many annotations are ignored. documents: the files. Raises UserError if all masks are crowds, because
     some tools write every mask as a crowd."""
     annotations = list(chain(*(document.annotations for document in documents.values())))
@@ -210,13 +212,13 @@ def _check_crowds(source: Import, documents: Mapping[Path, CocoFile]) -> None:
 class CocoName:
     """The path of a COCO file, and what it says.
 
-    For example, annotations/instances_val2017.json has the kind "instances", the words "val2017" and the part "val".
-    Roboflow's train/_annotations.coco.json has no kind; its words are "train", the name of its folder.
+    For example, annotations/instances_val2017.json has the prefix "instances", the words "val2017" and the part "val".
+    Roboflow's train/_annotations.coco.json has no prefix; its words are "train", the name of its folder.
     """
 
     path: Path
-    kind: str
-    """The beginning of the file's name: one of FILE_KINDS; "" for another beginning."""
+    prefix: str
+    """The beginning of the file's name: one of PREFIXES; "" for another beginning."""
     words: str
     """The rest of the file's name, without its suffix."""
 
@@ -225,8 +227,8 @@ class CocoName:
         """The name of a file. path: the file."""
         if path.name == ROBOFLOW_FILE:
             return cls(path, "", path.parent.name)
-        kind = next((kind for kind in FILE_KINDS if path.stem.startswith(kind)), "")
-        return cls(path, kind, path.stem.removeprefix(kind).removeprefix("_"))
+        prefix = next((prefix for prefix in PREFIXES if path.stem.startswith(prefix)), "")
+        return cls(path, prefix, path.stem.removeprefix(prefix).removeprefix("_"))
 
     @property
     def part(self) -> str:
@@ -240,7 +242,7 @@ class CocoName:
             return "test"
         return last
 
-    def image_folders(self, source: Import) -> list[Path]:
+    def image_folders(self, source: Source) -> list[Path]:
         """The folders that may hold the pictures, the likeliest first: those named like the part, in the folder that
         the user named, or else beside the annotations and in the usual folders."""
         parts = [part for part in dict.fromkeys((self.words, self.words.rpartition("_")[2])) if part.strip(".")]
@@ -321,7 +323,7 @@ class CocoFile(msgspec.Struct, frozen=True):
         return {image_id: partial(_shapes, path, of_image) for image_id, of_image in annotations.items()}
 
 
-def load_coco(source: Import, path: Path) -> CocoFile:
+def load_coco(source: Source, path: Path) -> CocoFile:
     """Reads a file. Crowds are objects if the user says so. Raises UserError if two images or categories have one id,
     or if an annotation names an id that does not exist."""
     document = source.files.json(path, CocoFile, strict=False)
@@ -388,38 +390,38 @@ def _runs(frame: tuple[int, int], each: Annotation, where: str) -> np.ndarray:
     return box_runs(frame, x, y, x + width, y + height)
 
 
-def find_annotations(source: Path) -> list[Path]:
+def find_annotations(path: Path) -> list[Path]:
     """The JSON files of a set, such as instances_train.json and instances_val.json.
 
-    source: one JSON file, or the folder of the set. In a folder, these files are searched for, first in annotations/:
-    those of the first of FILE_KINDS, or else Roboflow's files, or else files whose names end in a split, or else the
+    path: one JSON file, or the folder of the set. In a folder, these files are searched for, first in annotations/:
+    those of the first of PREFIXES, or else Roboflow's files, or else files whose names end in a split, or else the
     only file. Raises UserError if there are no such files.
     """
-    if source.is_file():
-        return [source]
-    folder = source / ANNOTATIONS
+    if path.is_file():
+        return [path]
+    folder = path / ANNOTATIONS
     if not folder.is_dir():
-        folder = source
+        folder = path
     usual = [
-        *((folder, f"{kind}*.json") for kind in FILE_KINDS),
+        *((folder, f"{prefix}*.json") for prefix in PREFIXES),
         (folder, ROBOFLOW_FILE),
-        (source, f"*/{ROBOFLOW_FILE}"),
+        (path, f"*/{ROBOFLOW_FILE}"),
     ]
     for base, pattern in usual:
         files = sorted(visible(base, pattern))
         if files:
             return files
     others = unknown_files(folder)
-    parts = [path for path in others if part_of(CocoName.of(path).part)]
+    parts = [file for file in others if part_of(CocoName.of(file).part)]
     if parts or len(others) == 1:
         return parts or others
     fix = "name the JSON file itself"
     if others:
-        fix += f": it holds {', '.join(path.name for path in others[:5])}"
+        fix += f": it holds {', '.join(file.name for file in others[:5])}"
     raise UserError(folder, f"has no {SEMANTIC}*.json or {INSTANCES}*.json", fix)
 
 
 def unknown_files(folder: Path) -> list[Path]:
     """The JSON files in a folder whose names are not those of COCO's own files for other tasks."""
-    known = ("captions", "image_info", "labels_", "panoptic", *FILE_KINDS)
+    known = ("captions", "image_info", "labels_", "panoptic", *PREFIXES)
     return [path for path in sorted(visible(folder, "*.json")) if not path.name.startswith(known)]

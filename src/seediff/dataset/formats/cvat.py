@@ -24,11 +24,11 @@ from ...files.photo_files import visible
 from ...files.reading import Json, Node, fit
 from ..sample import Sample
 from ..shapes.rle import box_runs, ellipse_runs, mask_runs, polygon_runs
-from .drivers import Import
 from .exporting import Export, written_masks
-from .format_table import Contents
-from .painting import Labelled, Near, Shape, Side, around_runs, is_box
+from .labelled import Labelled, Shapes, Wanted
+from .painting import Near, Shape, Side, around_runs, is_box
 from .set_files import given_or
+from .source import Contents, Source
 
 ANNOTATIONS = "annotations.xml"
 IMAGES = "images"
@@ -154,7 +154,7 @@ class Box(msgspec.Struct, frozen=True):
     rotation: Near = 0
 
 
-def read(source: Import) -> Contents:
+def read(source: Source) -> Contents:
     """Reads an unpacked export of "CVAT for images 1.1", or its XML file. The pictures are in images/, or beside the
     file. Raises UserError.
 
@@ -176,13 +176,12 @@ def read(source: Import) -> Contents:
     return contents
 
 
-def _labelled(node: Node, folders: Sequence[Path]) -> Labelled:
+def _labelled(node: Node, folders: Sequence[Path]) -> Labelled[Shapes]:
     """What an <image> says. folders: where its picture may be. Raises UserError."""
     image = fit(node.attributes, CvatImage, node.where, strict=False)
     name = f"{image.subset}/{image.name}".removeprefix("/")
-    size = (image.height, image.width)
-    shapes = partial(map, _shape, node.children)
-    return Labelled(node.where, [name], folders, part=image.subset, top=image.subset, shapes=shapes, size=size)
+    shapes = Shapes(partial(map, _shape, node.children), (image.height, image.width))
+    return Labelled(node.where, Wanted([name], folders, top=image.subset), shapes, image.subset)
 
 
 def _shape(node: Node) -> Shape:

@@ -18,16 +18,14 @@ import numpy as np
 from ...config.class_names import IGNORED, check_meaning, reserved_id
 from ...errors import UserError
 from ...files.label_maps import IGNORE, voc_palette
-from ...files.messages import plural
+from ...files.messages import Notes, first_of, plural
 from ...files.outputs import check_free, put, stage_output
 from ...rows.values import SPLITS
 from ...workers import Follow, in_order
-from ..reading import first_of
 from ..sample import Sample, check_name, flat_name
 from ..shapes.objects import SMALLEST_SHARE, Objects, smallest_area, whole_classes
 from ..split import assign_splits
 from ..writing import CHUNK
-from .drivers import Notes
 from .format_table import FORMATS, ExportOptions, FormatName, codec, options_of
 
 MinArea = int | Literal["auto"]
@@ -204,7 +202,7 @@ def export(
     check_free(Path(out))  # before pictures are read
     if FORMATS[name].looked_for:
         fix = "give it another name in a new set, with `seediff merge SET --rename OLD=NEW --out NEWSET`"
-        meant = classes if FORMATS[name].void else [each for each in classes if reserved_id(each) != IGNORE]
+        meant = classes if FORMATS[name].reserves_void else [each for each in classes if reserved_id(each) != IGNORE]
         check_meaning(meant, fix=fix)
     samples = list(samples)
     write = codec(name).write

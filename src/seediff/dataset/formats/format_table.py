@@ -7,12 +7,12 @@ the options that only some formats have, in `Dataset` and in the commands; the t
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from cyclopts import Group, Parameter
@@ -23,10 +23,6 @@ from ...config.fields import WORD, Count, Seed, Share, check_fields, read_names
 from ...errors import UserError
 from ...files.reading import check_unpacked, parse_json, read_json
 
-if TYPE_CHECKING:
-    from ..class_lists import ClassList
-    from ..sample import Sample
-
 SourceName = Literal["voc", "coco", "yolo", "masks", "cvat", "labelstudio", "labelme"]
 """Formats that SeeDiff reads: the values of `import --from`."""
 SetFormat = Literal[SourceName, "native"]
@@ -35,18 +31,6 @@ FormatName = Literal[SourceName, "trainer", "cutouts"]
 """Formats that SeeDiff writes: the values of `export --to`."""
 VOC_YEAR = "VOC2[0-9][0-9][0-9]"
 """The pattern of the folders in VOCdevkit/, such as VOC2012."""
-
-
-class Contents(NamedTuple):
-    """What a codec reads from a folder or file."""
-
-    listed: ClassList
-    """The classes, and what the files' values mean."""
-    samples: Sequence[Sample]
-    ids: Mapping[int, int] | None = None
-    """Value in the stored masks → id in label maps; None if the format stores no values."""
-    about: str = ""
-    """A description of the set."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +44,7 @@ class Format:
     keys: frozenset[str] = frozenset()
     """The keys of the format's JSON files, those of a list's first entry written `[].data`; empty if it has no such
     files. Without patterns and keys, the codec's `is_folder` decides."""
-    void: bool = True
+    reserves_void: bool = True
     """Whether the format reserves names such as `ignore` for 255."""
     names_pictures: bool = False
     """Whether the format's files name pictures. Otherwise a picture and its labels are paired by their paths."""
@@ -68,6 +52,8 @@ class Format:
     """Whether the format keeps all samples in one folder, so that their names contain no folder."""
     reads: tuple[str, ...] = ()
     """Its `ImportOptions`, besides those that all formats have, and `boxes`, which those with objects have."""
+    compares: tuple[str, ...] = ()
+    """Its options of `Dataset.open` that are no `ImportOptions`: for label maps that are compared."""
     writes: tuple[str, ...] = ()
     """Its `ExportOptions`."""
     shown: bool = False
@@ -91,7 +77,7 @@ FORMATS: dict[FormatName, Format] = {
     ),
     "yolo": Format(
         "data.yaml, or labels/ and classes.txt (YOLO)",
-        void=False,
+        reserves_void=False,
         flat=True,
         objects=True,
         shown=True,
@@ -122,7 +108,7 @@ FORMATS: dict[FormatName, Format] = {
     "coco": Format(
         "annotations/*.json or *.json (COCO)",
         keys=frozenset({"images", "annotations"}),
-        void=False,
+        reserves_void=False,
         names_pictures=True,
         objects=True,
         reads=("crowds",),
@@ -130,8 +116,9 @@ FORMATS: dict[FormatName, Format] = {
     ),
     "masks": Format(
         "images/ and masks/ with PNG files, gtFine/ (Cityscapes), objectInfo150.txt (ADE20K) or trainannot/ (CamVid)",
-        void=False,
-        reads=("classes", "masks", "void"),
+        reserves_void=False,
+        reads=("classes", "masks"),
+        compares=("void",),
         writes=(*PARTS, "link"),
     ),
     "trainer": Format("", flat=True, writes=("link", "classes", "soft", "layout")),
@@ -147,8 +134,8 @@ MOST = 8
 
 
 def codec(name: FormatName) -> Any:
-    """The module of a format. It has `read(source)`, which makes `Contents` of an `Import`, and `write(export)`, which
-    puts files into an `Export`; without `patterns` and `keys`, also `is_folder(path)`."""
+    """The module of a format. It has `read(source)`, which makes `Contents` of a `Source` (source.py), and
+    `write(export)`, which puts files into an `Export`; without `patterns` and `keys`, also `is_folder(path)`."""
     return importlib.import_module(f".{name}", __package__)
 
 
@@ -225,24 +212,24 @@ class ImportOptions:
     """Leave out labels whose image is missing."""
 
 
-def options_of(kind: type, name: FormatName) -> list[str]:
-    """The names of a format's options. kind: ExportOptions or ImportOptions. Raises UserError for another format."""
-    known = get_args({ExportOptions: FormatName, ImportOptions: SetFormat}[kind])
+def options_of(options: type, name: FormatName) -> list[str]:
+    """The names of a format's options. options: ExportOptions or ImportOptions. Raises UserError for another format."""
+    known = get_args({ExportOptions: FormatName, ImportOptions: SetFormat}[options])
     if name not in known:
         raise UserError("format", f"{name} is none of {', '.join(known)}")
     one = FORMATS[name]
     has = one.writes
-    if kind is ImportOptions:
+    if options is ImportOptions:
         has = ("split", "images", *one.reads, "skip_missing")
         if one.objects:
             has += ("boxes",)
-    return [field.name for field in fields(kind) if field.name in has]
+    return [field.name for field in fields(options) if field.name in has]
 
 
-def formats_with(kind: type, option: str) -> list[str]:
-    """The formats that have an option. kind: ExportOptions or ImportOptions; other classes have no such options."""
-    kinds: dict[type, Any] = {ExportOptions: FormatName, ImportOptions: SourceName}
-    return [name for name in get_args(kinds.get(kind)) if option in options_of(kind, name)]
+def formats_with(options: type, option: str) -> list[str]:
+    """The formats that have an option. options: ExportOptions or ImportOptions; other classes have no such options."""
+    formats: dict[type, Any] = {ExportOptions: FormatName, ImportOptions: SourceName}
+    return [name for name in get_args(formats.get(options)) if option in options_of(options, name)]
 
 
 def format_of(path: Path, labels_alone: bool = False) -> SetFormat:
@@ -267,18 +254,18 @@ def recognise(path: Path, labels_alone: bool = False) -> SourceName:
     check_unpacked(path)
     if path.is_file():
         suffix = path.suffix.lower()
-        kind = json_kind(path) if suffix == ".json" else SUFFIXES.get(suffix)
-        if kind is None:
+        found = json_format(path) if suffix == ".json" else SUFFIXES.get(suffix)
+        if found is None:
             raise UserError(path, "is not a dataset", "name its folder, or a .json, .xml or .yaml file")
-        return kind
+        return found
     check_single(path)
-    kinds = set[Any]()
+    by_json = set[Any]()
     for file in chain(*(sorted(path.glob(pattern))[:MOST] for pattern in JSON_FILES)):
         with suppress(UserError):  # damaged, or JSON lines
-            kinds.add(json_kind(file))
+            by_json.add(json_format(file))
     for name in READ:
         one = FORMATS[name]
-        if name in kinds or any(any(path.glob(pattern)) for pattern in one.patterns):
+        if name in by_json or any(any(path.glob(pattern)) for pattern in one.patterns):
             return name
         if not one.patterns and not one.keys and codec(name).is_folder(path):
             return name
@@ -289,7 +276,7 @@ def recognise(path: Path, labels_alone: bool = False) -> SourceName:
     raise no_dataset(path, ", ".join([f"{METADATA} (native)", *(FORMATS[name].looked_for for name in READ)]))
 
 
-def json_kind(file: Path) -> SourceName | None:
+def json_format(file: Path) -> SourceName | None:
     """The format of a JSON file, by its keys; None if it has the keys of no format. Raises UserError for a file that is
     not JSON."""
     parts: Any = dict[str, msgspec.Raw] | list[msgspec.Raw]

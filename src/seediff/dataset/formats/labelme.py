@@ -28,17 +28,18 @@ from ...errors import UserError
 from ...files.label_maps import IGNORE
 from ...files.reading import Json
 from .. import native
-from ..class_lists import check_class_list, find_list
+from ..class_lists import check_class_list, find_class_list
 from ..encoding import encode_grey
 from ..sample import Sample
 from ..shapes.objects import Objects
 from ..shapes.polygons import object_polygons
 from ..shapes.rle import mask_runs
-from .drivers import Import
 from .exporting import Export, written_masks, written_objects
-from .format_table import Contents, json_kind
-from .painting import Labelled, Near, Shape, around_runs, by_object, is_box
+from .format_table import json_format
+from .labelled import Labelled, Shapes, Wanted
+from .painting import Near, Shape, around_runs, by_object, is_box
 from .set_files import SetFiles, given_or, pixels_in, top_folder
+from .source import Contents, Source
 
 IGNORE_LABEL, BACKGROUND_LABEL = "__ignore__", "_background_"
 """labelme's names for 255 and 0."""
@@ -112,7 +113,7 @@ def draw(sample: Sample, labels: np.ndarray, names: Mapping[int, str], polygons:
     return shapes
 
 
-def read(source: Import) -> Contents:
+def read(source: Source) -> Contents:
     """Reads a folder of labelme's JSON files at any depth, or one such file. The classes are the names in a labels.txt
     or class_names.txt, or else the labels in use, sorted by name. The pictures are where the files say. Shapes of kinds
     that are not FILLED are left out. Raises UserError."""
@@ -122,7 +123,7 @@ def read(source: Import) -> Contents:
     where: object = "--classes"
     if classes is None:
         where = root
-        class_list = find_list(root, root.parent, any_name=True)  # labels are found by name
+        class_list = find_class_list(root, root.parent, any_name=True)  # labels are found by name
         if class_list is not None:
             classes = class_list.classes
             where = class_list.where
@@ -131,13 +132,13 @@ def read(source: Import) -> Contents:
     return source.shapes_of(pictures, classes, where, proves_objects=_proves_objects)
 
 
-def _files(source: Import) -> list[Path]:
+def _files(source: Source) -> list[Path]:
     """labelme's JSON files in the source. A note counts other JSON files. Raises UserError for a file that is not JSON,
     and if no file is labelme's."""
     if source.path.is_file():
         return [source.path]
     paths = sorted(path for path in source.path.rglob("*.json") if path.is_file() and not path.name.startswith("."))
-    files = [path for path in paths if json_kind(path) == "labelme"]
+    files = [path for path in paths if json_format(path) == "labelme"]
     others = sorted({*paths} - {*files})
     if not files:
         raise UserError(source.path, "has no labelme JSON file, one with 'shapes'")
@@ -145,8 +146,8 @@ def _files(source: Import) -> list[Path]:
     return files
 
 
-def _labelled(path: Path, files: SetFiles, above: Path, images: Path | None) -> Labelled:
-    """What a JSON file says. above: the folder that all JSON files are in. images: as in `Import`. Raises
+def _labelled(path: Path, files: SetFiles, above: Path, images: Path | None) -> Labelled[Shapes]:
+    """What a JSON file says. above: the folder that all JSON files are in. images: as in `Source`. Raises
     UserError."""
     file = files.json(path, LabelmeFile)
     root = files.folder
@@ -155,9 +156,8 @@ def _labelled(path: Path, files: SetFiles, above: Path, images: Path | None) -> 
     if image:
         image = f"{path.parent.relative_to(root).as_posix()}/{image}".removeprefix("./")
     folders = given_or(images, root, path.parent, path.parent / native.IMAGES, root / native.IMAGES)
-    size = (file.imageHeight or None, file.imageWidth or None)
-    shapes = partial(_shapes, path, files)
-    return Labelled(str(path), [image], folders, part=top_folder(name), sample=name, shapes=shapes, size=size)
+    shapes = Shapes(partial(_shapes, path, files), (file.imageHeight or None, file.imageWidth or None))
+    return Labelled(str(path), Wanted([image], folders), shapes, top_folder(name), sample=name)
 
 
 def _shapes(path: Path, files: SetFiles) -> Iterator[Shape]:

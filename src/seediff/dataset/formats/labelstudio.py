@@ -31,11 +31,11 @@ from ...rows.row import Row, as_row
 from ...version import __version__
 from ..sample import Sample
 from ..shapes.rle import box_runs, decode_brush, ellipse_runs, encode_brush, mask_runs, polygon_runs
-from .drivers import Import
 from .exporting import Export, written_masks
-from .format_table import Contents
-from .painting import Labelled, Near, Shape, Side, is_box
+from .labelled import Labelled, Shapes, Wanted
+from .painting import Near, Shape, Side, is_box
 from .set_files import IMAGE_SUFFIXES, given_or
+from .source import Contents, Source
 
 MASKS = ("brushlabels", "polygonlabels", "ellipselabels")
 """Types of results that are masks."""
@@ -279,7 +279,7 @@ class OwnData(msgspec.Struct, frozen=True):
     metadata: Json = {}
 
 
-def read(source: Import) -> Contents:
+def read(source: Source) -> Contents:
     """Reads a JSON export of Label Studio (not JSON-MIN), or a folder that SeeDiff wrote. The classes are the labels in
     the label_config.xml beside the file, or else the labels in use, sorted by name. Labels such as `ignore` and `void`
     (IGNORED) mean 255. The pictures are beside the file, or in images/. Raises UserError.
@@ -322,7 +322,7 @@ def read(source: Import) -> Contents:
     return source.shapes_of([_labelled(task, where, folders) for where, task in used], classes, listing)
 
 
-def _labelled(task: Task, where: str, folders: Sequence[Path]) -> Labelled:
+def _labelled(task: Task, where: str, folders: Sequence[Path]) -> Labelled[Shapes]:
     """What a task says about its picture. where: the task's name in errors. folders: where the picture may be. Raises
     UserError."""
     own = OwnData()
@@ -334,8 +334,8 @@ def _labelled(task: Task, where: str, folders: Sequence[Path]) -> Labelled:
     size = next((result.size for result in results if result.original_width), (None, None))
     path = _path(_address(task.data, where))
     names = [path, UPLOADED.sub("", path.rpartition("/")[2])]
-    shapes = partial(_shapes, task, where)
-    return Labelled(where, names, folders, top=IMAGES, sample=own.name, row=row, shapes=shapes, size=size)
+    shapes = Shapes(partial(_shapes, task, where), size)
+    return Labelled(where, Wanted(names, folders, top=IMAGES), shapes, sample=own.name, row=row)
 
 
 def _address(data: Mapping[str, Any], where: str) -> str:

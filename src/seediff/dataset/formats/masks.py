@@ -39,15 +39,14 @@ from ...files.outputs import BATCHES, CONFIG
 from ...files.photo_files import named_images
 from ...rows.values import SPLITS, part_of
 from .. import native
-from ..class_lists import ClassList, described, find_list
+from ..class_lists import ClassList, described, find_class_list
 from ..encoding import encode_grey
 from ..sample import Sample, flat_name
-from .drivers import Import
 from .exporting import Export
-from .format_table import Contents
-from .painting import Labelled
+from .labelled import Pair
 from .public_sets import find_published, read_published
 from .set_files import ends_of, images_by_name, top_folder
+from .source import Contents, Source
 from .yolo import IMAGES, MASKS, write_data
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "img_dir", "data")
@@ -117,7 +116,7 @@ def _usual(base: Path, names: Sequence[str]) -> list[Path]:
     return [folders[name] for name in names if name in folders]
 
 
-def read(source: Import) -> Contents:
+def read(source: Source) -> Contents:
     """Reads pictures and PNG masks. The first of these layouts that applies is read:
 
     a public set (public_sets.py)      unless `classes`, `images` or `masks` are given
@@ -139,7 +138,7 @@ def read(source: Import) -> Contents:
     if published is not None:
         if void:
             raise UserError("void", f"is only for plain folders of label maps; {root} names its own", "leave it out")
-        class_list, found = read_published(source, *published)
+        class_list, found = read_published(source, published)
         return source.masks_of(found, class_list, about=str(class_list.where))
     about = ""
     if images or masks:
@@ -166,14 +165,14 @@ def _from_1(class_list: ClassList) -> ClassList:
     return replace(class_list, ids=ids, where=f"{class_list.where}: {rule}")
 
 
-def _labels_alone(source: Import, about: str) -> tuple[ClassList, list[Labelled]]:
+def _labels_alone(source: Source, about: str) -> tuple[ClassList, list[Pair]]:
     """The classes and the label maps of a folder whose pictures may be missing. about: the set's name in errors. Raises
     UserError."""
     num_classes = source.num_classes
     where = map_folder(source.path)
     maps = named_images(where)
     above = filter(described, [where.parent.parent])  # of a folder such as masks/train
-    class_list = find_list(where, where.parent, *above, classes=source.classes, note=source.note)
+    class_list = find_class_list(where, where.parent, *above, classes=source.classes, note=source.note)
     if class_list is None and num_classes is not None:
         if not 1 <= num_classes <= MAX_CLASSES:
             raise UserError("num_classes", f"{num_classes} must be between 1 and {MAX_CLASSES}")
@@ -186,10 +185,10 @@ def _labels_alone(source: Import, about: str) -> tuple[ClassList, list[Labelled]
     images = dict[str, Path]()
     if source.truth is None:
         images = images_by_name(source.path / IMAGE_FOLDERS[0])
-    return class_list, [Labelled.by_file(None, name, images.get(name), path) for name, path in maps]
+    return class_list, [Pair(None, name, images.get(name), path) for name, path in maps]
 
 
-def _from_folders(source: Import, folders: Sequence[Folders]) -> tuple[ClassList, list[Labelled]]:
+def _from_folders(source: Source, folders: Sequence[Folders]) -> tuple[ClassList, list[Pair]]:
     """The classes, and the masks in the folders with their pictures. Raises UserError."""
     root = source.path
     if not folders:
@@ -199,16 +198,17 @@ def _from_folders(source: Import, folders: Sequence[Folders]) -> tuple[ClassList
         if part_of(path.name) is None and any(one.split for one in folders) and any(_pairs(path, None)):
             source.note(f"{path} is not read: its name is none of {', '.join(SPLITS)}")
     places = [root, *(one.masks for one in folders), *(one.masks.parent for one in folders)]
-    class_list = find_list(*places, classes=source.classes, note=source.note)
+    class_list = find_class_list(*places, classes=source.classes, note=source.note)
     if class_list is None:
         problem = "nothing says what the masks' values mean"
         raise UserError(root, problem, "name the ids from 1 up with --classes or a classes.txt")
-    return class_list, list(chain(*(_with_pictures(source, *each) for each in folders)))
+    return class_list, list(chain(*(_with_pictures(source, one) for one in folders)))
 
 
-def _with_pictures(source: Import, split: str | None, images: Path, masks: Path) -> list[Labelled]:
-    """Each mask with its picture. Pictures without a mask are left out, with a note. split, images, masks: the fields
-    of `Folders`. Raises UserError for a mask without a picture, or with two."""
+def _with_pictures(source: Source, folders: Folders) -> list[Pair]:
+    """Each mask with its picture. Pictures without a mask are left out, with a note. Raises UserError for a mask
+    without a picture, or with two."""
+    split, images, masks = folders
     maps = [(name, path) for name, path in named_images(masks) if images != masks or name.endswith(ENDINGS)]
     files = {path for _, path in maps}
     photos = {name: path for name, path in images_by_name(images).items() if path not in files}
@@ -216,7 +216,7 @@ def _with_pictures(source: Import, split: str | None, images: Path, masks: Path)
     names = {name.removesuffix(own): name for own in IMAGE_ENDINGS for name in photos}
     names |= {path.relative_to(images).as_posix(): name for name, path in photos.items()}
     names |= {name: name for name in photos}
-    found = list[Labelled]()
+    found = list[Pair]()
     labelled = dict[str, Path]()
     for key, path in maps:
         stems = [key.removesuffix(ending) for ending in ("", *ENDINGS) if key.endswith(ending)]
@@ -231,6 +231,6 @@ def _with_pictures(source: Import, split: str | None, images: Path, masks: Path)
         part = split
         if split is None and name not in stems:  # pictures are in one folder, and masks in one for each part
             part = top_folder(key)
-        found.append(Labelled.by_file(part, name, photos[name], path))
+        found.append(Pair(part, name, photos[name], path))
     source.count(len(photos) - len(found), f"of {len(photos)} images without a mask in {masks}: left out")
     return found

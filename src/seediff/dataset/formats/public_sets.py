@@ -5,19 +5,20 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 from ...errors import UserError
 from ...files.label_maps import IGNORE
 from ...files.names import PHOTO_ENDING
 from ...files.photo_files import named_images
-from ..class_lists import ClassList, find_list, list_files
-from .drivers import Import
-from .painting import Labelled
+from ..class_lists import ClassList, class_list_files, find_class_list
+from .labelled import Pair
 from .set_files import SetFiles, images_by_name
+from .source import Source
 
 CAMVID_CLASSES = tuple(
     "sky, building, pole, road, pavement, tree, signsymbol, fence, car, pedestrian, bicyclist".split(", ")
@@ -65,7 +66,7 @@ class PublicSet:
     images: tuple[str, ...]
     """Where the folder of pictures may be in the root, like `masks`."""
     classes: tuple[str, ...] = ()
-    """The classes of the ids `first`, `first` + 1, …; () if the file `listed` names them."""
+    """The classes of the ids `first`, `first` + 1, …; () if `names_file` names them."""
     first: int = 0
     void: tuple[int, ...] = ()
     """Ids that mean no class."""
@@ -75,8 +76,8 @@ class PublicSet:
     """What follows the sample's name in the picture's name."""
     below: tuple[str, ...] = ("",)
     """Where the root may be in the folder that the user named."""
-    listed: str = ""
-    """A file that must be in the root."""
+    names_file: str = ""
+    """A file that must be in the root, and that names the classes if `classes` does not."""
     usual: str = "val"
     """The split on which papers compare methods."""
 
@@ -95,7 +96,7 @@ PUBLIC = (
         below=("", "ADEChallengeData2016"),
         first=1,
         void=(0,),
-        listed="objectInfo150.txt",
+        names_file="objectInfo150.txt",
     ),
     PublicSet(
         title="Cityscapes",
@@ -131,12 +132,21 @@ PUBLIC = (
 coarse classes."""
 
 
-def find_published(folder: Path) -> tuple[PublicSet, Path, dict[str, Path]] | None:
-    """(set, root, parts) of a public data set. `root`: its folder. `parts`: split → the folder of its label maps. None
-    for other folders. A list of classes in them goes before the set's own classes.
+class Published(NamedTuple):
+    """A public data set that was found."""
 
-    folder: the root, its parent, or the folder of a split's label maps.
-    """
+    layout: PublicSet
+    root: Path
+    """Its folder."""
+    parts: Mapping[str, Path]
+    """Split → the folder of its label maps."""
+    places: Sequence[Path]
+    """The folders in which a class list may be. It goes before the set's own classes."""
+
+
+def find_published(folder: Path) -> Published | None:
+    """The public data set in a folder: its root, the parent of it, or the folder of a split's label maps. None for
+    other folders."""
     here = Path(os.path.abspath(folder))
     # If `folder` holds the label maps of a part, the root is its parent or grandparent, and no other part counts.
     for layout in PUBLIC:
@@ -148,36 +158,23 @@ def find_published(folder: Path) -> tuple[PublicSet, Path, dict[str, Path]] | No
                 is_inside = Path(os.path.abspath(path)).is_relative_to(here)
                 if is_inside and any(re.fullmatch(layout.maps, map_.stem) for map_ in path.rglob("*.png")):
                     parts[split] = path
-            if parts and (root / layout.listed).exists() and not (layout.stuff and _has_list(folder, root, parts)):
-                return layout, root, parts
+            places = [folder, root, *(path for part in parts.values() for path in (part, part.parent))]
+            if parts and (root / layout.names_file).exists() and not (layout.stuff and _has_list(places)):
+                return Published(layout, root, parts, places)
     return None
 
 
-def _has_list(folder: Path, root: Path, parts: Mapping[str, Path]) -> bool:
+def _has_list(places: Sequence[Path]) -> bool:
     """Whether there is a class list other than COCO-Stuff's own labels.txt. The folders may then be anyone's, with
-    pictures of any name. The arguments are those of `_places`."""
-    lists = list_files(*_places(folder, root, parts))
-    return any(len(SetFiles(path).lines(path)) < STUFF_LABELS for path in lists)
+    pictures of any name. places: where it may be."""
+    return any(len(SetFiles(path).lines(path)) < STUFF_LABELS for path in class_list_files(*places))
 
 
-def _places(folder: Path, root: Path, parts: Mapping[str, Path]) -> list[Path]:
-    """The folders in which a class list may be. folder: the one that the user named. root, parts: as
-    `find_published` returns them."""
-    return [folder, root, *(path for part in parts.values() for path in (part, part.parent))]
-
-
-def read_published(
-    source: Import,
-    layout: PublicSet,
-    root: Path,
-    parts: Mapping[str, Path],
-) -> tuple[ClassList, list[Labelled]]:
-    """(classes, label maps) of a public set.
-
-    layout, root, parts: what `find_published` returned. Without `split`, all splits are read; to compare label maps of
-    the public set, only the split whose folder the user named, or else the `usual` split. Raises UserError, also for a
-    split that does not exist.
-    """
+def read_published(source: Source, published: Published) -> tuple[ClassList, list[Pair]]:
+    """(classes, label maps) of a public set. Without `split`, all splits are read; to compare label maps of the public
+    set, only the split whose folder the user named, or else the `usual` split. Raises UserError, also for a split that
+    does not exist."""
+    layout, root, parts, places = published
     split = source.split
     if split is None and source.is_truth:
         split = layout.usual
@@ -187,10 +184,10 @@ def read_published(
         problem = f"{split}: {root} has no such labels; parts of {layout.title} there: {', '.join(parts)}"
         raise UserError("split", problem)
     names = [name for name in parts if split in (None, name)]
-    found: list[Labelled] = []
+    found: list[Pair] = []
     for name in names:
-        places = [root / place.format(layout.parts[name]) for place in layout.images]
-        folder = next((place for place in places if place.is_dir() and place != parts[name]), places[0])
+        folders = [root / place.format(layout.parts[name]) for place in layout.images]
+        folder = next((one for one in folders if one.is_dir() and one != parts[name]), folders[0])
         if not folder.is_relative_to(source.path) and not source.labels_alone:
             problem = "holds only labels; their images are in the folder beside it"
             raise UserError(source.path, problem, f"name the folder above both, with --split {name}")
@@ -204,9 +201,11 @@ def read_published(
             if image is None and not source.labels_alone:
                 source.leave_out(file, label, [folder])
             else:
-                found.append(Labelled.by_file(name, label, image, file))
-    listed = find_list(*_places(source.path, root, parts), note=source.note) if not layout.stuff else None
-    return listed or _classes(layout, root, f"{layout.title} in {root}, {', '.join(names)}"), found
+                found.append(Pair(name, label, image, file))
+    class_list = None
+    if not layout.stuff:
+        class_list = find_class_list(*places, note=source.note)
+    return class_list or _classes(layout, root, f"{layout.title} in {root}, {', '.join(names)}"), found
 
 
 def _classes(layout: PublicSet, root: Path, where: str) -> ClassList:
@@ -214,7 +213,7 @@ def _classes(layout: PublicSet, root: Path, where: str) -> ClassList:
     also for another table than ADE20K's, whose first and last columns are Idx and Name: the first name counts."""
     classes = layout.classes
     if not classes:
-        path = root / layout.listed
+        path = root / layout.names_file
         rows = [line.split("\t") for line in SetFiles(path).lines(path)[1:] if line.strip()]
         if [row[0].strip() for row in rows] != [*map(str, range(1, 151))]:
             raise UserError(path, "must name the ids 1 to 150 in order")

@@ -1,20 +1,14 @@
-"""The files of a set in another format: `SetFiles` reads them, and no others. Among them are the lists of the set's
-parts, such as train.txt and val.txt. Which files the pictures are, what their samples are called, and how labels of
-turned pictures are turned back.
-
-A line of a list is the path of an image, perhaps of another machine, or its name; further columns are left out. It
-means the image whose path ends like it, the longest end first.
-"""
+"""The files of a set in another format: `SetFiles` reads them, and no others. `PictureFinder` finds the pictures by the
+names that label files have for them."""
 
 from __future__ import annotations
 
 import os
 import posixpath
-import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain, product
 from pathlib import Path, PureWindowsPath
@@ -23,8 +17,7 @@ from urllib.parse import unquote
 
 import numpy as np
 
-from ...errors import UserError
-from ...files.image_files import check_pixels, orientation_of, read_pixels, turned_back
+from ...files.image_files import read_pixels
 from ...files.messages import show_json
 from ...files.names import without_suffix
 from ...files.photo_files import named_images, visible
@@ -44,7 +37,7 @@ from ...files.reading import (
     real,
 )
 from ...rows.values import part_of
-from ..sample import JPEG_SUFFIXES, image_size
+from ..sample import JPEG_SUFFIXES
 
 T = TypeVar("T")
 
@@ -113,87 +106,6 @@ def pixels_in(data: bytes, where: str) -> tuple[np.ndarray, str]:
     return pixels, mode
 
 
-FOLDERS = ("", "splits", "ImageSets/Segmentation")
-"""Where lists of parts may be in a set."""
-NUMBERS = re.compile(r"\s*([-+.\deE]+\s+){4,}[-+.\deE]+\s*")
-"""A row of five or more numbers."""
-BOTH = "trainval"
-"""The title of VOC's list of two parts, which says only that its images belong to the set."""
-
-
-class Listed(NamedTuple):
-    """What a list says of an image."""
-
-    part: str
-    """One of SPLITS; "" for a list of no part."""
-    where: str
-    """The list's file and line, for errors."""
-
-
-def is_label_file(lines: Sequence[str]) -> bool:
-    """Whether a file has YOLO's rows of numbers, and none of names."""
-    rows = [line for line in lines if line.strip()]
-    return bool(rows) and all(map(NUMBERS.fullmatch, rows))
-
-
-def find_lists(files: SetFiles, root: Path, title: str | None = None) -> list[tuple[str, Path]]:
-    """(part, file) of the lists in a set. root: the set's folder. title: only the list of this name, which need not be
-    that of a part; None: all lists of parts."""
-    found: list[tuple[str, Path]] = []
-    for path in (path for folder in FOLDERS for path in sorted(visible(root / folder, "*.txt"))):
-        part = part_of(path.stem)
-        if (path.stem == title if title else part or path.stem == BOTH) and not is_label_file(files.lines(path)):
-            found.append((part or "", path))
-    return found
-
-
-def read_lists(
-    files: SetFiles, lists: Iterable[tuple[str, Path]], images: Sequence[str]
-) -> tuple[dict[int, Listed], list[tuple[str, str]]]:
-    """(named, others). `named`: position in `images` → what a list says of the image. `others`: (line, where) of each
-    line that names no image.
-
-    lists: (part, file) of each list; of equal ones, the first counts. images: the paths of the images. Raises UserError
-    for a line that may mean several images, and for an image in the lists of two parts.
-    """
-    by_end = defaultdict[str, list[int]](list)
-    for position, image in enumerate(images):
-        for end in ends_of(image):
-            for key in {composed(end), composed(without_suffix(end))}:
-                by_end[key].append(position)
-    named = dict[int, Listed]()
-    others = list[tuple[str, str]]()
-    seen = list[list[str]]()
-    for part, path in lists:
-        lines = [line.strip() for line in files.lines(path)]
-        if lines in seen:  # many sets name one list twice, because there is no other
-            continue
-        seen.append(lines)
-        for where, line in ((f"{path}, line {number}", line) for number, line in enumerate(lines, 1) if line):
-            found = next((by_end[end] for end in _ends(line) if end in by_end), [])
-            if len(found) > 1:
-                problem = f"{show_json(line)} may be any of {images[found[0]]}, {images[found[1]]}"
-                raise UserError(where, problem, "write their folders, too")
-            if not found:
-                others.append((line, where))
-                continue
-            before = named.setdefault(found[0], Listed(part, where))
-            if part and before.part and before.part != part:
-                raise UserError(where, f"{images[found[0]]} is in another part by {before.where}", "name it once")
-            if part and not before.part:
-                named[found[0]] = Listed(part, where)
-    return named, others
-
-
-def _ends(line: str) -> Iterator[str]:
-    """What a line may mean, the likeliest first: the ends of the whole line, and then those of its first column."""
-    for text in dict.fromkeys((line, line.split()[0])):
-        for end in ends_of(text):
-            yield from (composed(end), composed(without_suffix(end)))
-
-
-# Pictures.
-
 IMAGE_SUFFIXES = (".png", *(f".{suffix}" for suffix in JPEG_SUFFIXES))
 
 
@@ -242,30 +154,43 @@ def unique_names(images: Iterable[tuple[str | None, str]]) -> list[str]:
     return names
 
 
+class Picture(NamedTuple):
+    """A picture of the set."""
+
+    file: Path | None
+    """None if only label maps are compared."""
+    name: str
+    """Its path in its folder, with suffix."""
+
+
+@dataclass(frozen=True)
 class PictureFinder:
     """Finds pictures by the names that label files have for them."""
 
-    def __init__(self) -> None:
-        self.listings: dict[tuple[Path, str], dict[str, list[Path]]] = {}
-        """(folder, pattern) → a name without suffix, as `_alike` compares it → the pictures."""
+    listings: dict[tuple[Path, str], dict[str, list[Path]]] = field(default_factory=dict)
+    """(folder, pattern) → a name without suffix, as `_alike` compares it → the pictures."""
 
-    def find(self, folders: Sequence[Path], names: Sequence[str], whole: Path | None = None) -> tuple[Path, str] | None:
-        """(path, end) of a picture: its file, and the end of its name that fits. None if the picture is missing.
+    def find(self, folders: Sequence[Path], names: Sequence[str], at_any_depth: Path | None = None) -> Picture | None:
+        """The picture, named by the end of its name that fits; None if it is missing.
 
         folders: where the picture may be. names: what it may be called. A name may begin with folders of another
         machine. For /home/anna/pets/a.jpg, the ends home/anna/pets/a.jpg, anna/pets/a.jpg, pets/a.jpg and a.jpg are
         tried in this order. A file fits if it has this name in any of the folders, or else if it is the only picture
-        whose name differs in accents, case or suffix alone. whole: a folder in which the only picture of the last of
-        these names fits at any depth, unless a part of the set may have the picture.
+        whose name differs in accents, case or suffix alone. at_any_depth: a folder in which the only picture of the
+        last of these names fits at any depth, unless a part of the set may have the picture.
         """
         ends = dict.fromkeys(chain.from_iterable(map(ends_of, names)))
         for end, alike, folder in product(ends, (False, True), folders):
             path = self._alike((folder / end).parent, end) if alike else folder / end
             if path is not None and path.suffix.lower() in IMAGE_SUFFIXES and os.path.isfile(path):
-                return inside(folder, path), end
-        path = self._alike(whole, [*ends][-1], "**/*") if whole and ends else None
-        name = path.relative_to(whole or "").as_posix() if path else ""
-        return None if path is None or part_of(top_folder(name)) else (path, name)
+                return Picture(inside(folder, path), end)
+        if at_any_depth is None or not ends:
+            return None
+        path = self._alike(at_any_depth, [*ends][-1], "**/*")
+        if path is None:
+            return None
+        name = path.relative_to(at_any_depth).as_posix()
+        return None if part_of(top_folder(name)) else Picture(path, name)
 
     def _alike(self, folder: Path, name: str, pattern: str = "*") -> Path | None:
         """The only picture in a folder whose name differs in accents, case or suffix alone."""
@@ -287,8 +212,9 @@ def missing_picture(name: str, folders: Sequence[Path]) -> str:
     files = [path for folder in dict.fromkeys(tried) if folder.is_dir() for path in sorted(visible(folder, "*"))]
     alike = [path for path in files if stem in (_key(path), composed(path.stem).casefold()) and path.is_file()]
     others = [path for path in alike if path.suffix.lower() not in (*IMAGE_SUFFIXES, ".json", ".txt", ".xml")]
-    for path in [*others, *(path for path in files if path.name.lower().endswith(ARCHIVES))][:1]:
-        problem += f", but {path}, and only PNG and JPEG files are read"
+    archives = [path for path in files if path.name.lower().endswith(ARCHIVES)]
+    if others or archives:
+        problem += f", but {[*others, *archives][0]}, and only PNG and JPEG files are read"
     return problem
 
 
@@ -309,39 +235,3 @@ def ends_of(name: str) -> list[str]:
     path = unquote(name.partition("://")[2].partition("?")[0]) if "://" in name else portable(name)
     steps = [step for step in posixpath.normpath(path).split("/") if step not in ("", ".", "..")][-16:]
     return ["/".join(steps[i:]) for i in range(len(steps))]
-
-
-def shown_size(image: Path) -> tuple[int, int]:
-    """(height, width) of a picture as its EXIF orientation turns it."""
-    height, width = image_size(image)
-    if 5 <= orientation_of(image) <= 8:
-        return width, height
-    return height, width
-
-
-def check_frame(image: Path, shape: tuple[int, int], where: str) -> None:
-    """Raises UserError unless labels have the size of their picture, as it is stored or as it is turned. image: the
-    picture. shape: (H, W) of the labels. where: their name in errors."""
-    size = image_size(image)
-    if size != shape != shown_size(image):
-        raise UserError(where, f"is {shape}, but its image {image} is {size}; both are (height, width)")
-    check_pixels((shape[1], shape[0]), where)
-
-
-def in_stored_order(labels: np.ndarray, image: Path, turn: int, shown: bool) -> np.ndarray:
-    """The labels of a picture with an EXIF orientation, turned to fit the picture as it is stored.
-
-    labels: (H, W). image: the picture. turn: its EXIF orientation, from 2 to 8. shown: whether the format's tools
-    draw on the turned picture. The size of the labels says whether they were drawn on the stored or on the turned
-    picture. If both have one size, as after half a turn, or for a square, the labels were drawn on the turned picture
-    if `shown`. Otherwise this raises UserError.
-    """
-    size = turned = image_size(image)
-    if turn >= 5:
-        turned = size[::-1]
-    if labels.shape != turned:
-        return labels  # of the stored picture; a wrong size is refused later
-    if size == turned and not shown:
-        problem = f"has the EXIF orientation {turn}, and it is unclear whether its labels are rotated too"
-        raise UserError(image, problem, "save the image without an orientation")
-    return turned_back(labels, turn)

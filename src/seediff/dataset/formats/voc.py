@@ -17,14 +17,15 @@ from ...config.class_names import BACKGROUND, VOC_CLASSES
 from ...errors import UserError
 from ...files.photo_files import named_images
 from .. import native
-from ..class_lists import find_list, named_classes
+from ..class_lists import find_class_list, named_classes
 from ..encoding import encode_image, encode_mask
 from ..sample import Sample
-from .drivers import Import
 from .exporting import Export
-from .format_table import VOC_YEAR, Contents
-from .painting import Labelled
-from .set_files import find_lists, images_by_name
+from .format_table import VOC_YEAR
+from .labelled import Pair
+from .parts import find_part_lists
+from .set_files import images_by_name
+from .source import Contents, Source
 
 IMAGES = "JPEGImages"
 CLASS_MAPS = "SegmentationClass"
@@ -70,7 +71,7 @@ def find_voc(folder: Path) -> Path | None:
     return next((root for root in roots if (root / CLASS_MAPS).is_dir()), None)
 
 
-def read(source: Import) -> Contents:
+def read(source: Source) -> Contents:
     """Reads a Pascal VOC folder, or the VOCdevkit that holds it: the images in the lists of parts in
     ImageSets/Segmentation, or all label maps if there is none. The classes are the names in a list in the folder
     (class_lists.py), or else VOC's twenty. Pictures without a label map are left out. The colours in masks mean what a
@@ -78,27 +79,29 @@ def read(source: Import) -> Contents:
     root = find_voc(source.path)
     if root is None:
         raise UserError(source.path, f"has no {CLASS_MAPS}", "name the folder that holds it, such as VOCdevkit/VOC2012")
-    class_list = find_list(source.path, root, root / CLASS_MAPS, classes=source.classes, note=source.note)
+    masks = root / CLASS_MAPS
+    class_list = find_class_list(source.path, root, masks, classes=source.classes, note=source.note)
     class_list = class_list or source.truth
     if class_list is None:
         class_list = replace(named_classes(VOC_CLASSES), where="VOC's twenty: there is no list")
     folder = source.images or root / IMAGES
-    masks = root / CLASS_MAPS
     image_paths = images_by_name(folder)
     maps = named_images(masks)
     if not maps:
         raise UserError(masks, "has no PNG file")
-    has_lists = bool(find_lists(source.files, root))
-    found = list[Labelled]()
-    lists = find_lists(source.files, root, "val") if source.is_truth and source.split is None else ()
-    if any(source.files.lines(path) for _, path in lists):
-        source.split = "val"
+    has_lists = bool(find_part_lists(source.files, root))
+    found = list[Pair]()
     for name, mask in maps:
         if name not in image_paths and not source.labels_alone:
             source.leave_out(mask, name, [folder])
         else:
-            found.append(Labelled.by_file("", name, image_paths.get(name), mask, listed=has_lists))
+            found.append(Pair("", name, image_paths.get(name), mask, needs_list=has_lists))
+    split = source.split
+    if split is None and source.is_truth:  # papers compare methods on the images in val.txt
+        lists = find_part_lists(source.files, root, "val")
+        if any(source.files.lines(path) for _, path in lists):
+            split = "val"
     if (root / "SegmentationObject").is_dir():
         source.note("its objects (SegmentationObject) are not read; COCO, CVAT and labelme files can bring objects")
-    about = f"Pascal VOC's folders in {root}, {source.split or 'all lists'}"
-    return source.masks_of(found, class_list, root=root, about=about)
+    about = f"Pascal VOC's folders in {root}, {split or 'all lists'}"
+    return source.masks_of(found, class_list, root=root, split=split, about=about)

@@ -13,7 +13,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -27,186 +27,22 @@ from ...files.photo_files import visible, walk
 from ...files.reading import fit
 from ...rows.values import part_of
 from .. import native
-from ..class_lists import DATA, check_agree, described, list_files, number_classes, read_lists, yaml_names
+from ..class_lists import DATA, check_agree, class_list_files, described, number_classes, read_class_lists, yaml_names
 from ..sample import Sample
 from ..shapes.objects import Objects, find_objects
 from ..shapes.polygons import fill_polygon, object_polygons
 from ..shapes.rle import box_runs
-from .drivers import Import
 from .exporting import Export, MinArea, least_area
-from .format_table import Contents
-from .painting import Labelled, Shape, is_box
-from .set_files import SetFiles, how_to_find, images_by_name, is_label_file, portable, top_folder
+from .labelled import Pair, Shapes
+from .painting import Shape, is_box
+from .parts import PartList, is_label_file
+from .set_files import SetFiles, how_to_find, images_by_name, portable, top_folder
+from .source import Contents, Source
 
 DARKNET = "obj.names"
 IMAGES, LABELS, MASKS = "images", "labels", "masks"
 HAIR = 0.01
 """How far outside the picture a corner may be, as a share of the side. It is moved to the edge, as in Ultralytics."""
-
-
-def write_data(export: Export, names: Sequence[str], more: str = "") -> None:
-    """Writes data.yaml without the key `path`: programs then search for the folders beside the file. names: the
-    classes, numbered from 0. more: lines to add at the end."""
-    if "train" not in export.parts:  # data.yaml names its folder, and readers expect it
-        (export.folder / IMAGES / "train").mkdir(parents=True, exist_ok=True)
-        export.note(f"no samples for training: {IMAGES}/train is empty")
-    if "val" not in export.parts:
-        export.note(f"no samples for validation: val in {DATA} is the training set; --split 0.1 sets a tenth aside")
-    # YAML reads JSON strings.
-    listed = "".join(f"  {i}: {json.dumps(name, ensure_ascii=False)}\n" for i, name in enumerate(names))
-    places = {"train": "train", "val": "train", **{split: split for split in export.parts}}
-    folders = "".join(f"{split}: {IMAGES}/{part}\n" for split, part in places.items())
-    export.put(DATA, f"{folders}names:\n{listed}{more}")
-
-
-@dataclass(frozen=True)
-class YoloData:
-    """What a YAML file says."""
-
-    file: Path
-    """The YAML file; for a folder without such a file, its list of names, which may be missing."""
-    root: Path
-    """The set's folder."""
-    content: Mapping[str, Any]
-    """The file's keys and values."""
-    names: Mapping[int, str]
-    """Class number → name, in rising order."""
-    entries: Sequence[tuple[str, str]]
-    """(split, folder or list of pictures as written). The folder of all pictures has the split ""."""
-
-
-def read_data(files: SetFiles, path: Path, classes: Sequence[str] = ()) -> YoloData:
-    """What a YAML file says. path: the file, or its folder, which has a data.yaml or a single YAML file. classes: the
-    names for a folder without a list of names. Raises UserError, also if another list of the set says something else.
-    """
-    root = path if path.is_dir() else path.parent
-    found = sorted(visible(path, "*.y*ml")) if path.is_dir() else [path]
-    files_of_names = map(files.inside, list_files(root, root / LABELS))
-    lists = read_lists(files_of_names, first=0, any_name=bool(found))
-    if not found and (classes or lists):
-        file, names = next(iter(lists.items()), (path / native.CLASSES, dict(enumerate(classes))))
-        data = YoloData(file, path, {}, names, [("", IMAGES if (path / IMAGES).is_dir() else ".")])
-    else:
-        data = _read_yaml(files, found[0] if len(found) == 1 else path / DATA)
-    check_agree([(data.file, data.names), *lists.items()])
-    return data
-
-
-def _read_yaml(files: SetFiles, file: Path) -> YoloData:
-    """What a YAML file says. Raises UserError."""
-    content = files.yaml(file)
-    named = {key: value for key, value in content.items() if part_of(key) and value}
-    entries: list[tuple[str, str]] = []
-    for key, value in fit(named, dict[str, str | list[str]], str(file)).items():
-        entries += [(part_of(key) or "", text) for text in ([value] if isinstance(value, str) else value)]
-    return YoloData(file, file.parent, content, yaml_names(content, file), entries)
-
-
-def find_pairs(source: Import, data: YoloData) -> tuple[list[Labelled], list[tuple[str, Path]]]:
-    """(pairs, lists): the pictures in the folders that the YAML file names, each with its label file, and (part, file)
-    of the lists of parts that it names. data: what it says.
-
-    The label file of images/train/a.jpg is labels/train/a.txt. If the user named the folder of the pictures, a label
-    file belongs to the picture in it whose path ends alike, and says its part. A label file without a picture counts as
-    a missing picture, because its labels would be lost silently. Raises UserError.
-    """
-    root = data.root
-    images = source.images
-    places, lists = _places(source, data)
-    by_name: dict[Path, tuple[Path, str | None]] = {}
-    if images is not None:
-        places = {images: ""}
-        by_name = _labels_by_name(source, data, images)
-    elif lists:  # they say the parts
-        places = {root / IMAGES if (root / IMAGES).is_dir() else root: "", **places}
-    if not places:
-        raise UserError(data.file, f"names no images in {root}", how_to_find(False))
-    # The pictures, each in the last of its places. Of a folder of all parts, those with labels or in a list count.
-    found: dict[Path, Labelled] = {}
-    for place, part in places.items():
-        for name, path in sorted(images_by_name(place).items()):
-            usual = label_file(path) if images is None else root / LABELS / f"{name}.txt"
-            labels, own = by_name.get(path, (usual, part))
-            if lists and part_of(top_folder(name)):
-                name = name.partition("/")[2]
-            labels = source.files.inside(labels)
-            found[source.files.inside(path)] = Labelled.by_file(own, name, path, labels, listed=own == "")
-    if not found:
-        raise UserError(root, "has no images", how_to_find(images is not None))
-    # Label files beside those of the pictures
-    used = {pair.labels: path.parent for path, pair in found.items()}
-    for folder, place in sorted({labels.parent: place for labels, place in used.items()}.items()):
-        for path in sorted(visible(folder, "*.txt")) if images is None and LABELS in folder.parts else ():
-            if path not in used and path.name != native.CLASSES:
-                source.leave_out(path, path.stem, [place])
-    return [*found.values()], lists
-
-
-def _places(source: Import, data: YoloData) -> tuple[dict[Path, str | None], list[tuple[str, Path]]]:
-    """(places, lists): folder of pictures → part, and (part, file) of each list, of those that the YAML file names and
-    that are there."""
-    places = dict[Path, str | None]()
-    lists = list[tuple[str, Path]]()
-    for part, text in data.entries:
-        place = _locate(source.files, data, text)
-        if place is None:
-            if source.images is None or text.endswith(".txt"):
-                source.note(f"{data.file.name}: {text} is not in {data.root}, and is left out")
-        elif place.is_file():
-            lists.append((part, place))
-        else:
-            places.setdefault(place, part or None)  # many files have `val: images/train`, because there is no other
-    return places, lists
-
-
-def _labels_by_name(source: Import, data: YoloData, images: Path) -> dict[Path, tuple[Path, str | None]]:
-    """Picture → the label file whose path ends alike, and the part of that file's folder. data: what the YAML file
-    says. images: the folder of the pictures. Raises UserError for a picture with two label files."""
-    texts = [path for path in sorted(walk(data.root)) if path.suffix == ".txt" and path.name != native.CLASSES]
-    below = [path for path in texts if LABELS in path.relative_to(data.root).parts]
-    parts = {_steps(text, IMAGES): split for split, text in reversed(data.entries)}
-    found: dict[Path, tuple[Path, str | None]] = {}
-    for path in below or [path for path in texts if is_label_file(source.files.lines(path))]:
-        steps = _steps(path.relative_to(data.root).as_posix(), LABELS)
-        picture = source.pictures.find([images], [Path(*steps).with_suffix("").as_posix()], images)
-        if picture is None:
-            source.leave_out(path, path.stem, [images])
-            continue
-        part = parts.get(steps[:-1]) or next(filter(part_of, steps[:-1]), None)
-        other, _ = found.setdefault(picture[0], (path, part))
-        if other != path:
-            raise UserError(path, f"labels {picture[0]}, and so does {other}", "keep one")
-    return found
-
-
-def _steps(text: str, without: str) -> tuple[str, ...]:
-    """The steps of a path in a set without those that all sets have. without: the name of its folder."""
-    steps = os.path.normpath(portable(text)).split("/")
-    return tuple(step for step in steps if step not in (without, "..", "."))
-
-
-def label_file(picture: Path) -> Path:
-    """The label file of a picture: labels/train/a.txt for images/train/a.jpg. The last folder named `images` is
-    replaced. The label file of a picture in no such folder is beside the picture."""
-    parts = [*picture.with_suffix(".txt").parts]
-    if IMAGES in parts:
-        parts[len(parts) - 1 - parts[::-1].index(IMAGES)] = LABELS
-    return Path(*parts)
-
-
-def _locate(files: SetFiles, data: YoloData, text: str) -> Path | None:
-    """The file or folder in the set that a path in a YAML file or a list means; None if it is not there. text: the path
-    as it is written, for example `../train/images` for train/images, or with folders of another machine."""
-    root = data.root
-    name = os.path.normpath(portable(text))
-    inner = f"/{name}".rpartition(f"/{IMAGES}/")[2].removeprefix("/")
-    above = name.removeprefix("../")
-    bases = (root / str(data.content.get("path") or "."), root)
-    own = root / above.removeprefix(f"{Path(os.path.abspath(root)).name}/")  # Roboflow's paths begin with its name
-    for path in (*(base / name for base in bases), root / above, own, root / IMAGES / inner):
-        if path.exists() and files.holds(path):
-            return Path(os.path.normpath(path))
-    return None
 
 
 def write(export: Export) -> None:
@@ -259,6 +95,195 @@ def as_yolo(pieces: Objects) -> str:
         shares = (polygon / sides).ravel().tolist()
         text += f"{class_id - 1} " + " ".join([f"{share:.6f}" for share in shares]) + "\n"
     return text
+
+
+def write_data(export: Export, names: Sequence[str], more: str = "") -> None:
+    """Writes data.yaml without the key `path`: programs then search for the folders beside the file. names: the
+    classes, numbered from 0. more: lines to add at the end."""
+    if "train" not in export.parts:  # data.yaml names its folder, and readers expect it
+        (export.folder / IMAGES / "train").mkdir(parents=True, exist_ok=True)
+        export.note(f"no samples for training: {IMAGES}/train is empty")
+    if "val" not in export.parts:
+        export.note(f"no samples for validation: val in {DATA} is the training set; --split 0.1 sets a tenth aside")
+    # YAML reads JSON strings.
+    listed = "".join(f"  {i}: {json.dumps(name, ensure_ascii=False)}\n" for i, name in enumerate(names))
+    places = {"train": "train", "val": "train", **{split: split for split in export.parts}}
+    folders = "".join(f"{split}: {IMAGES}/{part}\n" for split, part in places.items())
+    export.put(DATA, f"{folders}names:\n{listed}{more}")
+
+
+def read(source: Source) -> Contents:
+    """Reads a YOLO folder, or the set that a YAML file describes. A picture without a label file is all background. The
+    classes are the names in the YAML file or in another list (`read_data`). If the user named the folder of all
+    pictures, labels/ is the folder of labels. Raises UserError."""
+    data = read_data(source.files, source.path, source.classes or ())
+    if "kpt_shape" in data.content:
+        raise UserError(data.file, "has poses (kpt_shape), whose points would be read as corners; masks need polygons")
+    class_list = number_classes(data.names, data.file, void=(), classes=source.classes, note=source.note)
+    pairs, lists = find_pairs(source, data)
+    existing = [pair.file for pair in pairs if pair.file.exists()]
+    if not existing:
+        raise UserError(data.root, f"none of its {len(pairs)} images has a label file, such as {pairs[0].file}")
+    _, first = next(chain.from_iterable(_rows(source.files, path) for path in existing), (0, []))
+    confident = len(first) > 5 and len(first) % 2 == 0 and 0 <= first[-1] <= 1  # else other rows are refused
+    if not first:
+        line = f"all its {len(existing)} label files are empty, as when Label Studio exports brush masks as YOLO"
+        source.note(f"{line}: its JSON export holds them")
+    elif confident:
+        source.note("a confidence ends each row (save_conf): it is left off")
+    shapes = partial(read_shapes, source.files, confident=confident, boxes=source.boxes is not None)
+    pictures = [pair.labelled(Shapes(partial(shapes, pair.file))) for pair in pairs]
+    return source.shapes_of(pictures, class_list, proves_objects=lambda _: True, small_on_top=True, lists=lists)
+
+
+@dataclass(frozen=True)
+class YoloData:
+    """What a YAML file says."""
+
+    file: Path
+    """The YAML file; for a folder without such a file, its list of names, which may be missing."""
+    root: Path
+    """The set's folder."""
+    content: Mapping[str, Any]
+    """The file's keys and values."""
+    names: Mapping[int, str]
+    """Class number → name, in rising order."""
+    entries: Sequence[tuple[str, str]]
+    """(split, folder or list of pictures as written). The folder of all pictures has the split ""."""
+
+
+def read_data(files: SetFiles, path: Path, classes: Sequence[str] = ()) -> YoloData:
+    """What a YAML file says. path: the file, or its folder, which has a data.yaml or a single YAML file. classes: the
+    names for a folder without a list of names. Raises UserError, also if another list of the set says something else.
+    """
+    root = path if path.is_dir() else path.parent
+    found = sorted(visible(path, "*.y*ml")) if path.is_dir() else [path]
+    files_of_names = map(files.inside, class_list_files(root, root / LABELS))
+    lists = read_class_lists(files_of_names, first=0, any_name=bool(found))
+    if not found and (classes or lists):
+        file, names = next(iter(lists.items()), (path / native.CLASSES, dict(enumerate(classes))))
+        data = YoloData(file, path, {}, names, [("", IMAGES if (path / IMAGES).is_dir() else ".")])
+    else:
+        data = _read_yaml(files, found[0] if len(found) == 1 else path / DATA)
+    check_agree([(data.file, data.names), *lists.items()])
+    return data
+
+
+def _read_yaml(files: SetFiles, file: Path) -> YoloData:
+    """What a YAML file says. Raises UserError."""
+    content = files.yaml(file)
+    named = {key: value for key, value in content.items() if part_of(key) and value}
+    entries: list[tuple[str, str]] = []
+    for key, value in fit(named, dict[str, str | list[str]], str(file)).items():
+        entries += [(part_of(key) or "", text) for text in ([value] if isinstance(value, str) else value)]
+    return YoloData(file, file.parent, content, yaml_names(content, file), entries)
+
+
+def find_pairs(source: Source, data: YoloData) -> tuple[list[Pair], list[PartList]]:
+    """(pairs, lists): the pictures in the folders that the YAML file names, each with its label file, and the lists of
+    parts that it names. data: what it says.
+
+    The label file of images/train/a.jpg is labels/train/a.txt. If the user named the folder of the pictures, a label
+    file belongs to the picture in it whose path ends alike, and says its part. A label file without a picture counts as
+    a missing picture, because its labels would be lost silently. Raises UserError.
+    """
+    root = data.root
+    images = source.images
+    places, lists = _places(source, data)
+    by_name: Mapping[Path | None, tuple[Path, str | None]] = {}
+    if images is not None:
+        places = {images: ""}
+        by_name = _labels_by_name(source, data, images)
+    elif lists:  # they say the parts
+        places = {root / IMAGES if (root / IMAGES).is_dir() else root: "", **places}
+    if not places:
+        raise UserError(data.file, f"names no images in {root}", how_to_find(False))
+    # The pictures, each in the last of its places. Of a folder of all parts, those with labels or in a list count.
+    found: dict[Path, Pair] = {}
+    for place, part in places.items():
+        for name, path in sorted(images_by_name(place).items()):
+            usual = label_file(path) if images is None else root / LABELS / f"{name}.txt"
+            labels, own = by_name.get(path, (usual, part))
+            if lists and part_of(top_folder(name)):
+                name = name.partition("/")[2]
+            labels = source.files.inside(labels)
+            found[source.files.inside(path)] = Pair(own, name, path, labels, needs_list=own == "")
+    if not found:
+        raise UserError(root, "has no images", how_to_find(images is not None))
+    # Label files beside those of the pictures
+    used = {pair.file: path.parent for path, pair in found.items()}
+    for folder, place in sorted({labels.parent: place for labels, place in used.items()}.items()):
+        for path in sorted(visible(folder, "*.txt")) if images is None and LABELS in folder.parts else ():
+            if path not in used and path.name != native.CLASSES:
+                source.leave_out(path, path.stem, [place])
+    return [*found.values()], lists
+
+
+def _places(source: Source, data: YoloData) -> tuple[dict[Path, str | None], list[PartList]]:
+    """(places, lists): folder of pictures → part, and the lists, of those that the YAML file names and that are
+    there."""
+    places = dict[Path, str | None]()
+    lists = list[PartList]()
+    for part, text in data.entries:
+        place = _locate(source.files, data, text)
+        if place is None:
+            if source.images is None or text.endswith(".txt"):
+                source.note(f"{data.file.name}: {text} is not in {data.root}, and is left out")
+        elif place.is_file():
+            lists.append(PartList(part, place))
+        else:
+            places.setdefault(place, part or None)  # many files have `val: images/train`, because there is no other
+    return places, lists
+
+
+def _labels_by_name(source: Source, data: YoloData, images: Path) -> dict[Path | None, tuple[Path, str | None]]:
+    """Picture → the label file whose path ends alike, and the part of that file's folder. data: what the YAML file
+    says. images: the folder of the pictures. Raises UserError for a picture with two label files."""
+    texts = [path for path in sorted(walk(data.root)) if path.suffix == ".txt" and path.name != native.CLASSES]
+    below = [path for path in texts if LABELS in path.relative_to(data.root).parts]
+    parts = {_steps(text, IMAGES): split for split, text in reversed(data.entries)}
+    found: dict[Path | None, tuple[Path, str | None]] = {}
+    for path in below or [path for path in texts if is_label_file(source.files.lines(path))]:
+        steps = _steps(path.relative_to(data.root).as_posix(), LABELS)
+        picture = source.pictures.find([images], [Path(*steps).with_suffix("").as_posix()], images)
+        if picture is None:
+            source.leave_out(path, path.stem, [images])
+            continue
+        part = parts.get(steps[:-1]) or next(filter(part_of, steps[:-1]), None)
+        other, _ = found.setdefault(picture.file, (path, part))
+        if other != path:
+            raise UserError(path, f"labels {picture.file}, and so does {other}", "keep one")
+    return found
+
+
+def _steps(text: str, without: str) -> tuple[str, ...]:
+    """The steps of a path in a set without those that all sets have. without: the name of its folder."""
+    steps = os.path.normpath(portable(text)).split("/")
+    return tuple(step for step in steps if step not in (without, "..", "."))
+
+
+def label_file(picture: Path) -> Path:
+    """The label file of a picture: labels/train/a.txt for images/train/a.jpg. The last folder named `images` is
+    replaced. The label file of a picture in no such folder is beside the picture."""
+    parts = [*picture.with_suffix(".txt").parts]
+    if IMAGES in parts:
+        parts[len(parts) - 1 - parts[::-1].index(IMAGES)] = LABELS
+    return Path(*parts)
+
+
+def _locate(files: SetFiles, data: YoloData, text: str) -> Path | None:
+    """The file or folder in the set that a path in a YAML file or a list means; None if it is not there. text: the path
+    as it is written, for example `../train/images` for train/images, or with folders of another machine."""
+    root = data.root
+    name = os.path.normpath(portable(text))
+    inner = f"/{name}".rpartition(f"/{IMAGES}/")[2].removeprefix("/")
+    above = name.removeprefix("../")
+    bases = (root / str(data.content.get("path") or "."), root)
+    own = root / above.removeprefix(f"{Path(os.path.abspath(root)).name}/")  # Roboflow's paths begin with its name
+    for path in (*(base / name for base in bases), root / above, own, root / IMAGES / inner):
+        if path.exists() and files.holds(path):
+            return Path(os.path.normpath(path))
+    return None
 
 
 def read_shapes(files: SetFiles, path: Path, *, confident: bool = False, boxes: bool = False) -> Iterator[Shape]:
@@ -322,27 +347,3 @@ def _has_names(file: Path) -> bool:
     with suppress(UserError):  # not every YAML file is of a set
         return "names" in SetFiles(file).yaml(file)
     return file.name == DATA
-
-
-def read(source: Import) -> Contents:
-    """Reads a YOLO folder, or the set that a YAML file describes. A picture without a label file is all background. The
-    classes are the names in the YAML file or in another list (`read_data`). If the user named the folder of all
-    pictures, labels/ is the folder of labels. Raises UserError."""
-    data = read_data(source.files, source.path, source.classes or ())
-    if "kpt_shape" in data.content:
-        raise UserError(data.file, "has poses (kpt_shape), whose points would be read as corners; masks need polygons")
-    class_list = number_classes(data.names, data.file, void=(), classes=source.classes, note=source.note)
-    pairs, lists = find_pairs(source, data)
-    existing = [pair.labels for pair in pairs if pair.labels.exists()]
-    if not existing:
-        raise UserError(data.root, f"none of its {len(pairs)} images has a label file, such as {pairs[0].labels}")
-    _, first = next(chain.from_iterable(_rows(source.files, path) for path in existing), (0, []))
-    confident = len(first) > 5 and len(first) % 2 == 0 and 0 <= first[-1] <= 1  # else other rows are refused
-    if not first:
-        line = f"all its {len(existing)} label files are empty, as when Label Studio exports brush masks as YOLO"
-        source.note(f"{line}: its JSON export holds them")
-    elif confident:
-        source.note("a confidence ends each row (save_conf): it is left off")
-    shapes = partial(read_shapes, source.files, confident=confident, boxes=source.boxes is not None)
-    pictures = [replace(pair, shapes=partial(shapes, pair.labels)) for pair in pairs]
-    return source.shapes_of(pictures, class_list, proves_objects=lambda _: True, small_on_top=True, lists=lists)

@@ -1,0 +1,310 @@
+"""`Source`: a set in another format that is being read, with what all formats have in common: finding pictures and
+parts, shapes and masks, names, notes.
+
+A format's own part is its codec, the module with its name. Its `read(source)` turns a `Source` into `Contents`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ...config.class_names import RESERVED, numbered_names
+from ...errors import UserError
+from ...files.image_files import orientation_of
+from ...files.messages import Notes, first_of, plural, show_json
+from ...files.names import without_suffix
+from ...files.reading import check_unpacked
+from ...rows.values import NO_SPLIT, no_part, part_of, row_splits
+from ..class_lists import ClassList, number_labels
+from ..mask_values import read_mask, with_single
+from ..sample import Sample, check_name
+from .format_table import FORMATS, ImportOptions, SetFormat, SourceName, codec, options_of
+from .labelled import Labelled, Painted, Pair, Shapes, Turn, Wanted
+from .painting import Painting, Shape, Survey, by_object, survey
+from .parts import Member, PartList, find_part_lists, parts_of, read_part_lists
+from .set_files import Picture, PictureFinder, SetFiles, ends_of, how_to_find, missing_picture, unique_names
+
+OF_ALL = ("labels_alone", "originals", "num_classes", "truth")
+"""Fields of `Source` that are given for every format, and that some do not need."""
+
+
+class Contents(NamedTuple):
+    """What a codec reads from a folder or file."""
+
+    class_list: ClassList
+    """The classes, and what the files' values mean."""
+    samples: Sequence[Sample]
+    ids: Mapping[int, int] | None = None
+    """Value in the stored masks → id in label maps; None if the format stores no values."""
+    about: str = ""
+    """A description of the set."""
+
+    @property
+    def parts(self) -> Counter[str | None]:
+        """Part → number of its pictures."""
+        return Counter(sample.row.split for sample in self.samples if sample.source is not None)
+
+
+@dataclass(kw_only=True)
+class Source(ImportOptions, Notes):
+    """A folder or file that is being read: its options, and what is noted meanwhile."""
+
+    files: SetFiles
+    shown: bool = False
+    """As in `Format`."""
+    num_classes: int | None = None
+    """For label maps alone without a list: how many classes the ids from 0 on stand for."""
+    truth: ClassList | None = None
+    """For predictions: the classes of the labels with which they are compared. They count if the set has no list."""
+    void: Sequence[int] = ()
+    """Values in masks to ignore in addition to 255."""
+    labels_alone: bool = False
+    """Whether only label maps are compared. Pictures may be missing then, and label maps stay as they are stored, even
+    if their picture has an EXIF orientation."""
+    originals: Mapping[str, Path] = field(default_factory=dict)
+    """Name or flat name of a sample → its picture, in the set whose masks come back. They stand for pictures that the
+    tool did not return."""
+    pictures: PictureFinder = field(default_factory=PictureFinder)
+    missing_pictures: int = 0
+    """Number of labels so far that were left out because their picture is missing."""
+    turned_pictures: int = 0
+    """Number of pictures so far with an EXIF orientation."""
+
+    @property
+    def is_truth(self) -> bool:
+        """Whether only label maps are compared, as truth: of a public set, its usual part is read."""
+        return self.labels_alone and self.truth is None
+
+    @property
+    def path(self) -> Path:
+        """The folder or file that the user named."""
+        return self.files.named
+
+    @property
+    def folder(self) -> Path:
+        """`path` itself, or the folder of the file."""
+        return self.files.folder
+
+    def file(self, usual: str) -> Path:
+        """`path` itself if it is a file, or else the file with the usual name in the folder."""
+        return self.path / usual if self.path.is_dir() else self.path
+
+    def not_read(self, files: Iterable[Path], chosen: Collection[Path]) -> None:
+        """Notes the annotation files that are not read. files: those beside the chosen files. If the user named a file,
+        nothing is noted."""
+        if self.path.is_file():
+            return
+        others = sorted(path.name for path in files if path not in chosen)
+        if others:
+            self.note(f"not read: {first_of(others)}; name a file to read it alone")
+
+    def leave_out(self, where: object, name: str, folders: Sequence[Path]) -> None:
+        """Counts labels that are left out because their picture is missing. where: their name in errors. name: of the
+        picture. folders: where it may be. Raises UserError, unless the user wants to leave out such labels, or compares
+        only label maps."""
+        if not (self.skip_missing or self.labels_alone):
+            given = [folder for folder in folders if folder in self.files.others]
+            raise UserError(where, missing_picture(name, given or folders), how_to_find(bool(given)))
+        self.missing_pictures += 1
+
+    def masks_of(
+        self,
+        pairs: Sequence[Pair],
+        class_list: ClassList,
+        *,
+        root: Path | None = None,
+        split: str | None = None,
+        single: bool = True,
+        about: str = "",
+    ) -> Contents:
+        """The contents of a set of PNG masks. A file that leads out of the set is refused, unless only label maps are
+        compared.
+
+        pairs: the pictures with their masks. class_list: what the values in the masks mean. root, split: as for
+        `samples_of`. single: whether 255 may be a single class (`with_single`). about: as in `Contents`. Raises
+        UserError.
+        """
+        if not self.labels_alone:
+            for path in filter(None, chain.from_iterable((pair.file, pair.image) for pair in pairs)):
+                self.files.inside(path)
+        class_list = with_single(class_list, self.note) if single else class_list
+        pictures = [pair.labelled(partial(read_mask, pair.file, class_list)) for pair in pairs]
+        samples = self.samples_of(pictures, root=root, split=split)
+        return Contents(class_list, samples, class_list.ids, about)
+
+    def shapes_of(
+        self,
+        pictures: Iterable[Labelled[Shapes]],
+        classes: ClassList | Sequence[str] | None,
+        where: object = "",
+        *,
+        proves_objects: Callable[[Sequence[Shape]], bool] = by_object,
+        small_on_top: bool = False,
+        lists: Sequence[PartList] = (),
+    ) -> Contents:
+        """The contents of a set of pictures with labelled shapes.
+
+        pictures: their shapes are read for the first time to see their labels, and again whenever a label map is read,
+        perhaps in another process. classes: the classes by the numbers that the labels are, or the names of the classes
+        in the order of their ids; None: the labels of the masks, sorted by name. Labels such as `ignore` and `void`
+        (IGNORED) mean 255. where: the name of the classes in errors. proves_objects: as for `survey`. small_on_top: as
+        in `Painting`. lists: as for `samples_of`. Raises UserError.
+        """
+        pictures = [*pictures]
+        seen = survey((one.labels.read for one in pictures), proves_objects)
+        others = first_of(sorted({*seen.left_out}))
+        self.count(len(seen.left_out), f"shape of a kind that is no mask, such as {others}: left out")
+        empty = sum(not pictures[position].needs_list for position in seen.empty)
+        self.count(empty, f"of {len(pictures)} images without a shape: background only")
+        for line in numbered_names(sorted({label for label, _ in seen.labels})):
+            self.note(line)
+        boxes = self._takes_boxes(seen)
+        if isinstance(classes, ClassList):
+            class_list = classes
+            ids = {**RESERVED, **{str(number): class_id for number, class_id in classes.ids.items()}}
+        else:
+            if classes is None:
+                classes = sorted({label for label, is_box in seen.labels if boxes or not is_box})
+            class_list, ids = number_labels(classes, where, self.note)
+        are_objects = seen.masks_prove or (boxes and seen.all_prove)
+        painting = Painting(ids, boxes, small_on_top, are_objects)
+        return Contents(class_list, self.samples_of(pictures, lists=lists, painting=painting))
+
+    def _takes_boxes(self, seen: Survey) -> bool:
+        """Whether boxes are masks. Otherwise a note counts them. seen: the set's shapes. A set's only polygon may have
+        any form. Raises UserError if nine shapes of ten are boxes, as in sets for detectors; it repeats the notes."""
+        shapes = seen.labels.total()
+        if self.boxes or not seen.boxes or shapes == seen.polygons == 1:
+            return seen.boxes > 0
+        what = f"{seen.boxes} of its {shapes} shapes are boxes"
+        if seen.boxes * 10 >= shapes * 9:
+            fix = "--boxes masks reads boxes as masks"
+            raise UserError(self.path, "; ".join([f"{what}, which are no masks", *self.notes]), fix)
+        self.note(f"{what}: pixels in them but in no other shape are ignored (255); --boxes masks reads them as masks")
+        return False
+
+    def samples_of(
+        self,
+        pictures: Iterable[Labelled[Any]],
+        *,
+        root: Path | None = None,
+        lists: Sequence[PartList] = (),
+        split: str | None = None,
+        painting: Painting | None = None,
+    ) -> list[Sample]:
+        """A sample for each picture that exists. pictures: what the set says about each. root: the set's folder, which
+        may hold lists of parts; None: `folder`. lists: more such lists. split: the part to read if the user names none;
+        None: all. painting: how the shapes are painted; None for masks. Raises UserError, also if two entries mean one
+        picture."""
+        split = split if self.split is None else self.split
+        root = root or self.folder
+        found = [*self._with_files(pictures)]
+        paths = [str(picture.file or picture.name) for _, picture in found]
+        mentions, unknown = read_part_lists(self.files, [*lists, *find_part_lists(self.files, root)], paths)
+        members = [Member(*one, mention) for one, mention in zip(found, mentions, strict=True)]
+
+        # Which are in the set. A split of no part's name may be the title of a list: its pictures are read then.
+        wanted = part_of(split or "") or split
+        titled = find_part_lists(self.files, root, split) if wanted and not part_of(wanted) else []
+        if titled:
+            wanted = None
+            chosen, _ = read_part_lists(self.files, titled, paths)
+            members = [one for one, mention in zip(members, chosen, strict=True) if mention]
+        else:
+            members = [one for one in members if one.mention or not one.said.needs_list]
+            left_out = len(found) - len(members)
+            self.count(left_out, f"of {len(found)} images without labels, or in no list of a part: left out")
+
+        # Their parts and names
+        parts = parts_of(members, unknown, self)
+        names = unique_names((one.said.part, one.picture.name) for one in members)
+        taken = set[str]()
+        samples = list[Sample]()
+        for one, name, part, row_split in zip(members, names, parts, row_splits(parts), strict=True):
+            if wanted in (None, part, row_split or "train"):
+                name = one.said.sample or name
+                check_name(name, taken, one.said.where)
+                samples.append(self._sample(one, name, row_split, painting))
+        if split is not None and not samples:
+            raise no_part(split, self.path, (part_of(part or "") or part or "train" for part in parts))
+        return samples
+
+    def _with_files(self, pictures: Iterable[Labelled[Any]]) -> Iterator[tuple[Labelled[Any], Picture]]:
+        """The pictures that exist, with their files. Raises UserError if two entries mean one picture."""
+        owners = dict[Path | None, str]()
+        for one in pictures:
+            if isinstance(one.picture, Picture):
+                yield one, one.picture
+                continue
+            picture = self._find(one.picture)
+            if picture is None:
+                self.leave_out(one.where, one.picture.names[0], one.picture.folders)
+                continue
+            other = owners.setdefault(picture.file, one.where)
+            if other != one.where:
+                raise UserError(one.where, f"its image, {picture.file}, is that of {other}, too")
+            yield one, picture
+
+    def _find(self, wanted: Wanted) -> Picture | None:
+        """A picture that the set names; None if it is missing."""
+        names, folders, top = wanted
+        found = self.pictures.find(folders, names, self.images)
+        for end in chain.from_iterable(map(ends_of, names)):
+            if found is None and without_suffix(end) in self.originals:
+                found = Picture(self.originals[without_suffix(end)], end)
+        if found is None or f"{top}/{found.name}" in names:
+            return found
+        return Picture(found.file, found.name.removeprefix(f"{top}/"))
+
+    def _sample(self, one: Member, name: str, split: str | None, painting: Painting | None) -> Sample:
+        """The sample of a picture. name, split: the sample's. painting: as for `samples_of`."""
+        said = one.said
+        row = said.row.replace(split=split) if split else said.row
+        image = one.picture.file
+        if image is None:
+            return Sample(None, said.labels, row=row, name=name)
+        turn = Turn(image, 1 if self.labels_alone else orientation_of(image), self.shown)
+        self.turned_pictures += 2 <= turn.orientation <= 8
+        if painting is None:
+            return Sample(image, partial(turn.read, said.labels), row=row, name=name)
+        return Painted(said, turn, painting).sample(row, name)
+
+
+def check_options(name: SetFormat, options: Mapping[str, Any]) -> None:
+    """Raises UserError for an option that a format does not have. options: fields of `Source`; None stands for an
+    option that was not given."""
+    own: Sequence[str] = ("as_made",)
+    if name != "native":
+        own = (*options_of(ImportOptions, name), *FORMATS[name].compares)
+    for key, value in options.items():
+        if value is not None and key not in (*own, *OF_ALL):
+            raise UserError(key, f"is no option of the format {name}", "leave it out")
+
+
+def read_format(name: SourceName, path: Path | str, **options: Any) -> tuple[Contents, Source]:
+    """(contents, source) of a folder or file. `source` has the notes. name: the format. path: the folder or file.
+    options: those that `check_options` allows. Raises UserError."""
+    given = {key: value for key, value in options.items() if value is not None}
+    for key in given.keys() & {"images", "masks"}:
+        given[key] = folder = Path(given[key])
+        if not folder.is_dir():
+            check_unpacked(folder)
+            raise UserError(key, f"{folder}: no such folder")
+    files = SetFiles(Path(path), [given[key] for key in ("images", "masks") if key in given])
+    source = Source(files=files, shown=FORMATS[name].shown, **given)
+    contents = codec(name).read(source)
+    for part, count in contents.parts.items():
+        if part and part_of(part) is None:
+            what = f"{plural(count, 'sample')} of the part {show_json(part)}, which {NO_SPLIT}"
+            source.note(f"{what}: `split` keeps the word, and `train` and `evaluate` ask for --split")
+    if source.turned_pictures:
+        turned = "written as stored, with labels of the turned image turned back"
+        source.note(f"{plural(source.turned_pictures, 'image')} with an EXIF orientation: {turned}")
+    source.count(source.missing_pictures, "label whose image is missing, left out")
+    return contents, source
