@@ -74,7 +74,29 @@ def test_a_class_that_rows_name_without_a_pixel_is_removed(tmp_path):
     Dataset.open(tmp_path / "old").renamed({"car": ""}).save(tmp_path / "new")
     (new,) = Dataset.open(tmp_path / "new")
     assert (new.row.classes, new.row.class_ids, new.row.area) == (("dog",), (1,), {"dog": 0.5})
-    assert (new.instances.class_ids, new.soft) == ((1,), None)
+    assert (new.instances.class_ids, new.soft.shape) == ((1,), (1, 2, 4))
+
+
+@pytest.mark.parametrize(("name", "pixels"), [("background", 0), ("Ignore", 255), ("void", 255)])
+def test_a_class_leaves(tmp_path, name, pixels):
+    """Its pixels, objects, soft mask and all that rows say of it; what is left of a sample stays, even if it is only
+    the background."""
+    old, new = make(tmp_path / "old"), tmp_path / "new"
+    (old / "soft").mkdir()
+    for class_id in (2, 3):
+        Image.new("L", (4, 5), class_id).save(old / f"soft/000000_{class_id}.png")
+    run(f"filter {old} --drop-flags missing --rename car={name} --rename bus={name} --out {new}")
+    opened = Dataset.open(new)
+    assert opened.classes == ("dog", "Car", "dog2")
+    first, second = opened
+    assert first.label_map[:, 0].tolist() == [pixels, pixels, 2, 255, 0]
+    assert second.label_map[:, 0].tolist() == [pixels, 0, 0, 0, 0]
+    assert first.instances.class_ids == ((255, 2) if pixels else (2,))
+    assert (first.row.classes, first.row.class_ids, first.row.area) == (("Car",), (2,), {"Car": 0.2})
+    assert (first.row.confidence, first.row.flags, [*first.extras]) == ({"Car": 0.25}, ("small:Car",), [("soft", 2)])
+    assert (second.row.classes, second.row.area, second.row.confidence) == ((), {}, {})
+    assert first.soft_level(2)[0, 0] == 3
+    assert check_dataset(new).errors == 0
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""No way to name a class takes a name that means the background or ignored pixels."""
+"""No way to name a class takes a name that means the background or ignored pixels. To rename a class so removes it."""
 
 import numpy as np
 import pytest
@@ -9,17 +9,15 @@ from refusals import user_error
 
 from seediff.cli.formats import import_
 from seediff.cli.run_commands import generate
-from seediff.cli.sets import merge
 from seediff.cli.train_commands import train
 from seediff.config.class_names import RESERVED
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.sample import Sample
 
-run = runner(generate, import_, merge, train)
+run = runner(generate, import_, train)
 WAYS = [
     "generate --classes dog,{name} --out {out} --dry-run",
     "import {pets}/images --classes dog,{name} --unlabelled --out {out}",
-    "merge {pets} --rename dog={name} --out {out}",
     "train {pets} --classes dog,cat,{name} --out {out} --dry-run",
 ]
 
@@ -44,11 +42,9 @@ def test_a_class_that_a_set_has_keeps_its_name(tmp_path):
     run(f"train {pets} --finetune {tmp_path}/foreign --classes dog,cat,void --out {tmp_path}/out --dry-run")
 
 
-def test_the_viewer_and_a_script_refuse_it(tmp_path):
+def test_the_viewer_refuses_it(tmp_path):
     pets = write_pets(tmp_path / "pets", 4)
     with running(pets) as (client, _):
         for name in RESERVED:
             answer = client.post("/api/classes", {"name": name})
             assert (answer.status, "cannot be a class" in answer.body.decode()) == (400, True)
-            with user_error(f"'{name}' means"):
-                Dataset.open(pets).renamed({"dog": name})

@@ -7,19 +7,11 @@ from refusals import user_error
 from seediff.config.sets import AugmentConfig
 from seediff.dataset.augmented import open_augmented, write_augmented
 from seediff.dataset.check import check_dataset
+from seediff.dataset.copies import copy_key, pixel_digest
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.encoding import encode_image
 from seediff.dataset.sample import Sample
-from seediff.dataset.split import (
-    assign_splits,
-    copy_key,
-    join_groups,
-    name_keys,
-    pixel_digest,
-    positions_of,
-    set_splits,
-    split_samples,
-)
+from seediff.dataset.split import assign_splits, join_groups, name_keys, positions_of, set_splits, split_samples
 from seediff.files.image_files import compress_image
 
 SHARES = {"val": 0.2, "test": 0.1}
@@ -150,5 +142,6 @@ def test_all_groups_of_a_pattern_count():
     assert [keys.index(key) for key in keys] == [0, 0, 2, 3, 4]
 
 
-def test_groups_that_share_a_sample_are_joined():
-    assert join_groups([[0, 1], [2], [3, 4], [1, 4]], 6) == [[0, 1, 3, 4], [2], [5]]
+def test_groups_that_share_a_sample_are_joined_and_pairs_join_what_is_not_too_large():
+    assert join_groups([[0, 1], [2], [3, 4], [1, 4]], [], 6, 2) == ([[0, 1, 3, 4], [2], [5]], 0)
+    assert join_groups([[0, 1], [2, 3]], [(4, 1), (3, 2), (5, 0), (5, 3)], 6, 3) == ([[0, 1, 4], [2, 3, 5]], 1)

@@ -32,7 +32,9 @@ def machine(monkeypatch):
         ("cpu", (512,), {"architecture": "segformer"}, "tiny", "the training runs on the cpu"),
         ("cuda", (512,), {"device": "cpu"}, "tiny", "the training runs on the cpu"),
         ("cpu", (64,), {"backbone": "r50"}, "r50", ""),
-        ("cpu", (64,), {"weights": "pretrained"}, "swin-b", ""),
+        ("cpu", (64,), {"weights": "pretrained"}, "tiny", "the training runs on the cpu"),
+        ("cpu", (64,), {"weights": "pretrained", "architecture": "segformer"}, "b0", ""),
+        ("cpu", (64,), {"weights": "mine"}, "swin-b", ""),
     ],
 )
 def test_the_default_backbone_is_one_that_runs(machine, tmp_path, device, sides, given, backbone, said):

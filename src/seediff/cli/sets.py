@@ -29,6 +29,16 @@ if TYPE_CHECKING:
     from ..dataset.select import Stats
 
 PARTS = Group("Parts", sort_key=2)
+Rename = Annotated[
+    tuple[str, ...],
+    option(
+        RUN,
+        "A class and its new name, as car=Car, in every dataset. The name of another class joins both; tree=background "
+        "and tree=ignore (255) remove a class from masks and objects; no name removes a class that no mask shows. "
+        "Repeat the option for several.",
+        negative=(),
+    ),
+]
 
 
 def check(
@@ -91,6 +101,7 @@ def filter_(
     *,
     out: NewOut,
     typed: Typed[Criteria] = NOTHING,
+    rename: Rename = (),
     link: Link = False,
     quiet: Quiet = False,
 ) -> None:
@@ -107,20 +118,29 @@ def filter_(
     - `seediff filter pets --out reviewed --reviewed accepted`
     """
     from ..dataset.dataset import Dataset
+    from ..dataset.merge import read_renames
     from ..files.messages import show_counts
 
     check_apart(out, [data])
     follow = follow_progress(quiet)
-    kept = Dataset.open(data, "native").filter(follow=follow, **typed)
+    opened = Dataset.open(data, "native")
+    renames = read_renames(rename, opened.classes)
+    kept = opened.filter(follow=follow, **typed)
     if not kept:
         dropped = show_counts(kept.dropped) or "the dataset has none"
         raise UserError(f"{data}: no sample meets the criteria (dropped: {dropped}); nothing was written")
-    about = {"command": "filter", **typed, "dropped": sum(kept.dropped.values())}
-    kept.save(out, about=about, link=link, follow=follow)
+    about = {"command": "filter", **typed, "dropped": sum(kept.dropped.values()), **_renamed(rename)}
+    saved = kept.renamed(renames) if renames else kept
+    saved.save(out, about=about, link=link, follow=follow)
     if not quiet:
         print(f"{plural(len(kept), 'sample')} in {out}; dropped: {show_counts(kept.dropped) or 'none'}")
         say_notes(kept.notes)
         print(next_steps(command_line("look", out, about=LOOK), train_line(out), export_line(out)))
+
+
+def _renamed(rename: tuple[str, ...]) -> dict[str, list[str]]:
+    """The fact for a dataset's card about classes that got other names, if any did."""
+    return {"renamed": list(rename)} if rename else {}
 
 
 def describe_errors(checked: Checked) -> str:
@@ -186,15 +206,7 @@ def merge(
     data: Annotated[list[Path], Parameter(help="Folders of finished datasets.", negative=())],
     *,
     out: NewOut,
-    rename: Annotated[
-        tuple[str, ...],
-        option(
-            RUN,
-            "A class and its new name, as car=Car, in every dataset. The name of another class joins both; no name "
-            "removes a class that no mask shows. Repeat the option for several.",
-            negative=(),
-        ),
-    ] = (),
+    rename: Rename = (),
     ignore_background: Annotated[
         bool,
         option(RUN, "In a dataset that lacks classes of others, ignore the background: it may show them.", negative=()),
@@ -208,7 +220,7 @@ def merge(
 
     - `seediff merge pets zoo --out animals`
 
-    - `seediff merge pets --rename Dog=dog --out renamed`
+    - `seediff merge pets --rename Dog=dog --rename tree=background --out renamed`
     """
     from ..dataset.dataset import Dataset
     from ..dataset.merge import read_renames, set_names
@@ -216,7 +228,7 @@ def merge(
     check_apart(out, data)
     if len({*map(real, data)}) < len(data):
         raise UserError("merge: a folder is given twice, which would duplicate its samples")
-    about = {"command": "merge", "datasets": set_names(data), **({"renamed": list(rename)} if rename else {})}
+    about = {"command": "merge", "datasets": set_names(data), **_renamed(rename)}
     opened = [Dataset.open(folder, "native") for folder in data]
     renames = read_renames(rename, list(chain(*(one.classes for one in opened))))
     if renames:
@@ -260,7 +272,8 @@ def split(
     quiet: Quiet = False,
 ) -> None:
     """Divide a dataset for training, validation and testing. Every part gets the same share of every class. Copies of
-    an image, and images that `augment` or Roboflow made of it, stay together.
+    an image stay together, also if they were saved again, resized, made brighter or darker or mirrored, and so do
+    images that `augment` or Roboflow made of it.
 
     For example:
 

@@ -106,7 +106,7 @@ class TrainConfig(Settings):
         backbones = BACKBONES[self.architecture]
         if self.backbone not in backbones:
             raise UserError("backbone", f"{self.backbone!r}: {self.architecture} has {', '.join(backbones)}")
-        if self.weights == "pretrained" and (self.architecture, self.backbone) == ("segformer", "tiny"):
+        if self.weights == "pretrained" and self.backbone == "tiny" and not self.tiny_has_weights:
             raise UserError(
                 "weights", "'pretrained' is not available for segformer's tiny", "use 'scratch', or a folder"
             )
@@ -114,6 +114,11 @@ class TrainConfig(Settings):
             raise UserError("batch_size", f"{self.batch_size} cannot be divided into {self.accumulate} equal parts")
         if not 0 < self.scale[0] <= self.scale[1]:
             raise UserError("scale", f"{self.scale} must be (low, high) with 0 < low ≤ high")
+
+    @property
+    def tiny_has_weights(self) -> bool:
+        """Whether `weights` are none of a larger backbone."""
+        return self.weights == "scratch" or (self.weights, self.architecture) == ("pretrained", "mask2former")
 
 
 ANY_TINY: dict[str, Any] = {

@@ -34,11 +34,11 @@ from ..report.page import AUGMENTATIONS
 from ..rows.row import Recipe, RecipeStep, Row
 from ..rows.values import shown_classes, unclear_parts
 from ..version import __version__
+from .copies import pixel_digest
 from .dataset import Dataset
 from .encoding import encode_image
 from .sample import EXTRAS, Sample
 from .shapes.objects import Objects
-from .split import pixel_digest
 from .writing import save_native
 
 NOISE_SIGMA = 0.02, 0.1

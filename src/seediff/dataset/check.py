@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -24,15 +25,18 @@ from ..rows.row import Row, as_row
 from ..rows.values import NO_SPLIT, part_of, shown_classes
 from ..workers import Follow, in_threads
 from . import native
+from .copies import Appearance, appearance, copy_key, near_pairs
 from .native import RowReader, check_native
 from .reading import Reading, Tally
 from .reviews import read_actions
 from .sample import SOFT, Sample
 from .select import Measured, Stats, measure, set_stats
-from .split import copy_key, pixel_digest, positions_of
+from .split import positions_of
 
 T = TypeVar("T")
 Level = Literal["error", "warning"]
+MOST_NAMED = 5
+"""The most pairs of pictures that look the same that are named: pairs in two parts first, then the most alike."""
 FILE_FINDINGS = ("structure", "image", "mask", "instances", "soft", "attention")
 """Kinds of findings about a missing or damaged file, which a copy of the file would mend."""
 
@@ -133,17 +137,17 @@ def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
                 used = f"which {NO_SPLIT}: `train` uses it, or asks for --split beside other parts"
                 findings.add("row", place, f"'split' is {show_json(sample.row.split)}, {used}", "warning")
     measures = list[Measured]()
-    digests = dict[str, str]()
+    pictures = dict[str, Appearance]()
     tally = Tally()
     reads = in_threads(partial(_read_files, classes), samples, follow)
-    for sample, (found, measured, digest) in zip(samples, reads, strict=True):
+    for sample, (found, measured, picture) in zip(samples, reads, strict=True):
         findings += found
         if measured is not None:
             measures.append(measured)
             tally.add(measured.counts)
-        if digest is not None:
-            digests[sample.name] = digest
-    _find_copies([sample for sample in samples if sample.name in digests], [*digests.values()], findings)
+        if picture is not None:
+            pictures[sample.name] = picture
+    _find_copies([sample for sample in samples if sample.name in pictures], [*pictures.values()], findings)
     for line in alike_names(classes):
         findings.add("names", native.CLASSES, line, "warning")
     by_level = sorted(findings, key=lambda finding: finding.level != "error")
@@ -153,30 +157,41 @@ def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
     return Checked(tuple(by_level), set_stats(measures, classes), reading, doubts(read), read, changed)
 
 
-def _find_copies(samples: Sequence[Sample], digests: Sequence[str], findings: _Findings) -> None:
-    """Adds warnings about pictures with the same pixels, and about copies of a picture in different parts. digests: the
-    `pixel_digest` of each sample's picture."""
+def _find_copies(samples: Sequence[Sample], pictures: Sequence[Appearance], findings: _Findings) -> None:
+    """Adds warnings about pictures with the same pixels, about pictures that look the same, and about copies of a
+    picture in different parts. pictures: the appearance of each sample's picture."""
     files = [sample.row.file_name or "" for sample in samples]
+    parts = [sample.row.part for sample in samples]
+    digests = [picture.digest for picture in pictures]
     for first, *others in positions_of(digests):
         if others:
             findings.add("duplicate", files[first], f"the same pixels as {files[others[0]]}", "warning")
-    for group in positions_of(map(copy_key, samples, digests)):
-        (part, file), *others = {samples[i].row.part: files[i] for i in group}.items()
+    keys = [*map(copy_key, samples, digests)]
+    for group in positions_of(keys):
+        (part, file), *others = {parts[i]: files[i] for i in group}.items()
         for other, copy in others:
             problem = f"is in '{part}', and a copy of it or its source, {copy}, in '{other}'"
             findings.add("split", file, f"{problem}: scores on it are too high", "warning")
+    near = [(i, j) for i, j in near_pairs([one.steps for one in pictures]).tolist() if keys[i] != keys[j]]
+    near.sort(key=lambda pair: parts[pair[0]] == parts[pair[1]])
+    for i, j in near[:MOST_NAMED]:
+        where = f" in '{parts[i]}' and '{parts[j]}': scores on them are too high" if parts[i] != parts[j] else ""
+        findings.add("near", files[i], f"looks the same as {files[j]}{where}", "warning")
+    if len(near) > MOST_NAMED:
+        count = len({*chain(*near)})
+        findings.add("near", native.METADATA, f"in all, {count} images look the same as another", "warning")
 
 
-def _read_files(classes: Sequence[str], sample: Sample) -> tuple[_Findings, Measured | None, str | None]:
-    """(findings, measured, digest) of a sample: what is wrong with its files, the measures of its label map, and the
-    `pixel_digest` of its picture. The last two are None for a file that cannot be read. classes: the dataset's."""
+def _read_files(classes: Sequence[str], sample: Sample) -> tuple[_Findings, Measured | None, Appearance | None]:
+    """(findings, measured, picture) of a sample: what is wrong with its files, the measures of its label map, and the
+    appearance of its picture. The last two are None for a file that cannot be read. classes: the dataset's."""
     findings = _Findings()
     row = sample.row
     picture, mask = row.file_name or "", row.mask_file_name or ""
     measured: Measured | None = None
-    digest = findings.attempt("image", picture, partial(_pixels, sample))
-    if digest is None:
-        return findings, measured, digest  # no other file can be checked without its size
+    found = findings.attempt("image", picture, partial(_appearance, sample))
+    if found is None:
+        return findings, measured, None  # no other file can be checked without its size
     labels = findings.attempt("mask", mask, lambda: sample.labels(len(classes)))
     if labels is not None:
         measured = measure(labels)
@@ -188,13 +203,13 @@ def _read_files(classes: Sequence[str], sample: Sample) -> tuple[_Findings, Meas
             findings.attempt(kind, name, partial(sample.soft_level, class_id))
         elif kind == native.ATTENTION and isinstance(file, Path):
             findings.attempt(kind, name, partial(read_header, file))
-    return findings, measured, digest
+    return findings, measured, found
 
 
-def _pixels(sample: Sample) -> str:
-    """The `pixel_digest` of a sample's picture. Raises UserError for a picture that cannot be read to its end."""
+def _appearance(sample: Sample) -> Appearance:
+    """The appearance of a sample's picture. Raises UserError for a picture that cannot be read to its end."""
     sample.picture()
-    return pixel_digest(sample.image)
+    return appearance(sample.image)
 
 
 def _check_counts(row: Row, counts: np.ndarray, classes: Sequence[str]) -> None:

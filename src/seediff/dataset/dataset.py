@@ -21,7 +21,7 @@ from ..files.image_files import compress_image
 from ..files.messages import plural
 from ..files.reading import composed
 from ..report.set_summary import doubts
-from ..rows.values import check_parts, ids_by_name, no_part, part_of, shown_classes
+from ..rows.values import check_parts, no_part, part_of, shown_classes
 from ..workers import Follow
 from . import native
 from .class_lists import check_class_list
@@ -29,7 +29,7 @@ from .formats.exporting import Exported
 from .formats.exporting import export as write_format
 from .formats.format_table import FormatName, SetFormat, format_of
 from .formats.source import check_options, read_format
-from .merge import merge_sets, rename_classes, set_names
+from .merge import RenamedClasses, merge_sets, set_names
 from .reading import Reading, Tally
 from .reviews import left_out_notes
 from .sample import Sample
@@ -271,12 +271,11 @@ class Dataset(Sequence[Sample]):
         return Dataset(classes, samples, notes=notes)
 
     def renamed(self, renames: Mapping[str, str]) -> Dataset:
-        """The dataset with other class names. `merge.rename_classes` has the rules."""
-        classes, samples = rename_classes(self.classes, self.samples, renames)
-        new_ids = {"": 0, **ids_by_name(classes)}
-        moved = {number: new_ids[renames.get(name, name)] for number, name in enumerate(self.classes, 1)}
-        ids = {value: moved.get(class_id, class_id) for value, class_id in self.ids.items()}
-        return self._of(samples, classes=classes, ids=ids, understood=self.understood.renamed(renames))
+        """The dataset with other class names. `merge.RenamedClasses` has the rules."""
+        new = RenamedClasses(self.classes, renames)
+        samples = [*map(new.renamed, self.samples)]
+        ids = {value: int(new.ids[class_id]) for value, class_id in self.ids.items()}
+        return self._of(samples, classes=new.classes, ids=ids, understood=self.understood.renamed(new.names))
 
     def split(
         self,
@@ -291,8 +290,8 @@ class Dataset(Sequence[Sample]):
 
         val, test: shares of the samples, between 0 and 1. by: "folder", or a pattern for names: samples whose names
         have the same folder or match, such as frames of a recording, are in one part. seed: another seed gives other
-        parts. follow: wraps the samples, to show progress. Pictures with the same pixels are in one part, and so are
-        pictures that `augment` or Roboflow made of one picture. Raises UserError, also for a part that would be empty.
+        parts. follow: wraps the samples, to show progress. Pictures that look the same (copies.py), or that `augment`
+        or Roboflow made of one picture, are in one part. Raises UserError, also for a part that would be empty.
         """
         shares = {"val": val}
         if test is not None:

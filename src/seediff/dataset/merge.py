@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..config.class_names import alike_names, check_meaning
+from ..config.class_names import alike_names, reserved_id
 from ..errors import UserError
 from ..files.label_maps import IGNORE
 from ..files.messages import did_you_mean, show_json
@@ -19,14 +19,15 @@ from ..rows.row import OF_CLASSES, Row
 from ..rows.values import ids_by_name
 from .class_lists import check_class_list
 from .encoding import ReadLabels
-from .sample import EXTRAS, Sample, id_table, renumber, renumber_table
+from .sample import ATTENTION, Sample, id_table, renumber, renumber_table
 
 Set = tuple[str, Sequence[str], Sequence[Sample]]
 """The name of a set, its classes, and its samples."""
 Renames = Mapping[str, str]
-"""Class → its new name, which may be that of another class; "" removes the class."""
+"""Class → its new name, which may be that of another class, or mean the background or ignored pixels; "" removes a
+class that no mask shows."""
 OPTION = "--rename"
-RULE = "OLD=NEW, or OLD= to remove a class that no mask shows"
+RULE = "OLD=NEW; a class leaves by OLD=background or OLD=ignore, and by OLD= if no mask shows it"
 
 
 def merge_sets(
@@ -95,34 +96,39 @@ def read_renames(texts: Sequence[str], known: Sequence[str]) -> dict[str, str]:
     return renames
 
 
-def rename_classes(
-    classes: Sequence[str], samples: Sequence[Sample], renames: Renames
-) -> tuple[tuple[str, ...], list[Sample]]:
-    """(classes, samples) with other names. Two classes that get one name become one class, with the lower score of the
-    two. The ids of later classes move down. Optional files are left out, because they have the old names or ids.
+class RenamedClasses:
+    """The classes of a dataset with other names. Two classes that get one name become one class, with the lower score
+    of the two. A class whose new name means the background or ignored pixels (`reserved_id`), and is no class of the
+    dataset, leaves: its pixels get this id, and its objects go, or become ignored shapes. The ids of later classes move
+    down.
 
-    classes, samples: of a dataset. renames: of these classes. Raises UserError for a name that a class cannot have and,
-    when its label map is read, for a sample that shows a removed class.
+    classes: the dataset's. renames: of these classes. Raises UserError for a name that a class cannot have.
     """
-    names = [renames.get(name, name) for name in classes]
-    kept = tuple(dict.fromkeys(filter(None, names)))
-    check_meaning((name for name in kept if name not in classes), OPTION)
-    check_class_list(kept, OPTION)
-    numbers = ids_by_name(kept)
-    new_names = dict(zip(classes, names, strict=True))
-    ids = id_table([numbers.get(name, 0) for name in names])
-    removed = [number for number, name in enumerate(names, 1) if not name]
 
-    def renamed(sample: Sample) -> Sample:
-        read = partial(_checked, sample.unchecked_labels, removed, sample.where)
-        same = sample.replace(label_map=read, extras=sample.extras_but(*EXTRAS))
-        return renumber(same, ids, len(classes), renamed_row(sample.row, new_names))
+    def __init__(self, classes: Sequence[str], renames: Renames) -> None:
+        reserved = {old: reserved_id(new) for old, new in renames.items() if new not in classes}
+        self.names = {old: new if reserved.get(old) is None else "" for old, new in renames.items()}
+        """Old name → new name of a class; "" for a class that leaves."""
+        self.classes = tuple(dict.fromkeys(filter(None, (self.names.get(old, old) for old in classes))))
+        check_class_list(self.classes, OPTION)
+        numbers = ids_by_name(self.classes)
+        self.ids = id_table([numbers.get(self.names.get(old, old)) or reserved.get(old) or 0 for old in classes])
+        """(256,) uint8: the new id of each old id."""
+        self.count = len(classes)
+        self.unseen = [number for number, old in enumerate(classes, 1) if renames.get(old) == ""]
+        """The old ids of classes that no label map may show."""
 
-    return kept, [*map(renamed, samples)]
+    def renamed(self, sample: Sample) -> Sample:
+        """A sample of the dataset with these classes. Its attention is left out, because it has the old names. When its
+        label map is read, it raises UserError if it shows a class that was removed without saying what its pixels
+        become."""
+        read = partial(_checked, sample.unchecked_labels, self.unseen, sample.where)
+        same = sample.replace(label_map=read, extras=sample.extras_but(ATTENTION))
+        return renumber(same, self.ids, self.count, renamed_row(sample.row, self.names))
 
 
 def renamed_row(row: Row, names: Renames) -> Row:
-    """A row with other class names. names: class → its new name."""
+    """A row with other class names. names: class → its new name; "" for a class that leaves."""
     flags = [(kind, names.get(name, name), sign) for kind, sign, name in (one.partition(":") for one in row.raised)]
     if row.raised:
         row = row.replace(
@@ -145,5 +151,6 @@ def _checked(read: ReadLabels, removed: Sequence[int], where: str) -> np.ndarray
     """The label map (H, W) uint8, which shows none of the ids `removed`. Raises UserError."""
     labels = read()
     if np.isin(labels, removed).any():
-        raise UserError(where, "its label map shows a class that is to be removed", "rename the class, or relabel it")
+        fix = "OLD=background or OLD=ignore says what its pixels become"
+        raise UserError(where, "its label map shows a class that is to be removed", fix)
     return labels

@@ -298,17 +298,26 @@ def renumber_table(class_names: Sequence[str], classes: Sequence[str]) -> np.nda
 
 
 def renumber(sample: Sample, ids: np.ndarray, classes: int, row: Row | None = None) -> Sample:
-    """The sample with new ids in its label map, objects and row. Soft masks and attention stay only if no id changes.
+    """The sample with new ids in its label map, objects and row. If any id changes, its attention goes, and of its soft
+    masks those of classes that leave or are joined.
+
     ids: (256,) uint8, the new id of each old id. classes: the number of classes of the sample's set. row: the row, with
     old ids; None: the sample's."""
     row = sample.row if row is None else row
     if np.array_equal(ids[: classes + 1], np.arange(classes + 1)):
         return sample.replace(row=row)
     if row.class_ids is not None:
-        row = row.replace(class_ids=tuple(dict.fromkeys(int(ids[one]) for one in row.class_ids if ids[one])))
+        class_ids = dict.fromkeys(int(ids[one]) for one in row.class_ids)
+        row = row.replace(class_ids=tuple(one for one in class_ids if 0 < one < IGNORE))
     read = partial(_renumbered, sample, ids, classes)
     instances = partial(_renumbered_instances, sample, ids) if sample.has_objects else None
-    return sample.replace(label_map=read, instances=instances, row=row, extras=sample.extras_but(*EXTRAS))
+    uses = np.bincount(ids[1 : classes + 1], minlength=256)
+    extras = sample.extras_but(*EXTRAS)
+    for (kind, one), file in sample.extras.items():
+        new = int(ids[one or 0])
+        if kind == SOFT and 0 < new < IGNORE and uses[new] == 1:
+            extras[kind, new] = file
+    return sample.replace(label_map=read, instances=instances, row=row, extras=extras)
 
 
 def _renumbered(sample: Sample, ids: np.ndarray, classes: int) -> np.ndarray:

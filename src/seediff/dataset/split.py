@@ -1,7 +1,7 @@
 """Splits a dataset for training, validation and testing. Each part gets its share of every class.
 
 Samples are sorted by the classes that they show, the rarest first, and then by a hash of their picture and the seed;
-each goes to the part that lags most behind its share. Copies of a picture have one key, so they stay together.
+each goes to the part that lags most behind its share. Copies of a picture (copies.py) are a group and stay together.
 """
 
 from __future__ import annotations
@@ -17,15 +17,13 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
-from ..files.messages import Note, no_note, plural, show_json
+from ..files.messages import Note, no_note, plural, show_counts, show_json
 from ..files.outputs import open_folder, write_atomic
 from ..rows.values import NO_SPLIT, part_of, unclear_parts
 from ..workers import Follow, in_threads
 from . import native
+from .copies import Appearance, appearance, copy_key, near_pairs
 from .sample import Sample
-
-ROBOFLOW_COPY = re.compile(r"(.+)\.rf\.[0-9A-Za-z]{16,}")
-"""The name of a copy that Roboflow made of a picture. The group is the picture's name."""
 
 
 def split_samples(
@@ -42,8 +40,9 @@ def split_samples(
 
     classes: without the background. shares: the share of each other part, such as {"val": 0.2, "test": 0.1}. by:
     "folder", or a pattern for names: items whose names have the same folder or match stay in one part. seed: another
-    seed gives other parts. follow: wraps the items, to show progress. note: called with a line about copies. Raises
-    UserError for shares or a seed out of range, and for a pattern that no name matches.
+    seed gives other parts. follow: wraps the items, to show progress. note: called with lines about copies and about
+    parts that the items had. Raises UserError for shares or a seed out of range, and for a pattern that no name
+    matches.
     """
     for name, share in shares.items():
         if not 0 < share < 1:
@@ -54,18 +53,30 @@ def split_samples(
     shares = {"train": 1 - sum(shares.values()), **shares}
     of_names = None if by is None else name_keys([item.name for item in items], by)
     read = list(in_threads(partial(_read, len(classes)), items, follow))
-    groups = positions_of(copy_key(item, digest) for item, (digest, _) in zip(items, read, strict=True))
-    copies = sum(len(group) for group in groups if len(group) > 1)
-    if copies:
-        note(f"{copies} of {len(items)} images are copies, or made of one image: those of an image are in one part")
+    had = Counter(item.row.split for item in items if item.row.split)
+    if had:
+        note(f"these parts take the place of those that the samples had: {show_counts(had)}")
+    groups = positions_of(copy_key(item, picture.digest) for item, (picture, _) in zip(items, read, strict=True))
+    order = sorted(range(len(items)), key=lambda i: read[i][0].digest)
+    near = np.array(order, np.int64)[near_pairs([read[i][0].steps for i in order])].tolist()
+    copies = {*chain(*near), *chain(*(group for group in groups if len(group) > 1))}
     if of_names is not None:
-        groups = join_groups([*groups, *positions_of(of_names)], len(items))
+        groups += positions_of(of_names)
+    groups, apart = join_groups(groups, near, len(items), most=int(min(shares.values()) * len(items)))
+    if copies:
+        note(
+            f"{len(copies)} of {len(items)} images are copies, or made of one image: those of an image are in one part"
+        )
+    if apart:
+        series = "copies are apart where they are more than the smallest part holds, like images of a fixed camera"
+        note(f"{series}: --by keeps recordings together")
+    if of_names is not None:
         note(f"{plural(len({*of_names}), 'group')} by --by {by}: each is in one part")
     total = Counter(chain(*(class_ids for _, class_ids in read)))
 
     def turn(group: Sequence[int]) -> tuple[list[tuple[int, int]], bytes]:
         shown = sorted((total[one], one) for one in {*chain(*(read[i][1] for i in group))})
-        digest = min(read[i][0] for i in group)
+        digest = min(read[i][0].digest for i in group)
         return shown or [(len(items) + 1, 0)], hashlib.blake2b(
             digest.encode(), salt=seed.to_bytes(16, "little")
         ).digest()
@@ -82,23 +93,11 @@ def split_samples(
     return parts
 
 
-def _read(classes: int, item: Sample) -> tuple[str, list[int]]:
-    """(digest, class_ids): the `pixel_digest` of a picture, and the classes that its label map shows. classes: the
-    number of classes."""
+def _read(classes: int, item: Sample) -> tuple[Appearance, list[int]]:
+    """(picture, class_ids): the appearance of a picture, and the classes that its label map shows. classes: the number
+    of classes."""
     shown = np.flatnonzero(np.bincount(item.labels(classes).ravel(), minlength=256)[1:255]) + 1
-    return pixel_digest(item.image), shown.tolist()
-
-
-def pixel_digest(image: np.ndarray) -> str:
-    """A digest of a picture's pixels, (H, W, 3) uint8. It does not depend on the format of the file."""
-    return hashlib.blake2b(image.tobytes(), digest_size=16, key=repr(image.shape).encode()).hexdigest()
-
-
-def copy_key(item: Sample, digest: str) -> str:
-    """What copies of a picture have in common: its name, if Roboflow made them; the digest of its pixels, if `augment`
-    did (a splice counts as made of its first picture); else their own digest."""
-    copy = ROBOFLOW_COPY.fullmatch(item.name.rpartition("/")[2])
-    return f"Roboflow {copy[1]}" if copy else item.row.pixels or digest
+    return appearance(item.image), shown.tolist()
 
 
 def positions_of(keys: Iterable[Hashable]) -> list[list[int]]:
@@ -126,20 +125,35 @@ def name_keys(names: Sequence[str], by: str) -> list[Hashable]:
     return [match.groups() or match[0] if match else f"/{name}" for match, name in pairs]
 
 
-def join_groups(groups: Iterable[Sequence[int]], count: int) -> list[list[int]]:
-    """Groups of the positions 0 … count − 1, joined where they share a position."""
+def join_groups(
+    groups: Iterable[Sequence[int]], pairs: Iterable[Sequence[int]], count: int, most: int
+) -> tuple[list[list[int]], int]:
+    """(joined, refused): groups of the positions 0 … count − 1, joined where they share a position; then, in the order
+    of the pairs, where a pair has a position in each, unless more than `most` positions would be together. `refused`:
+    the number of such pairs."""
     owner = list(range(count))
+    sizes = [1] * count
 
-    def first(position: int) -> int:
+    def join(one: int, other: int, most: int) -> bool:
+        first, second = sorted((first_of(one), first_of(other)))
+        if first != second:
+            if sizes[first] + sizes[second] > most:
+                return False
+            owner[second] = first
+            sizes[first] += sizes[second]
+        return True
+
+    def first_of(position: int) -> int:
         while owner[position] != position:
+            owner[position] = owner[owner[position]]
             position = owner[position]
         return position
 
     for start, *others in groups:
         for other in others:
-            roots = sorted((first(start), first(other)))
-            owner[roots[1]] = roots[0]
-    return positions_of(map(first, range(count)))
+            join(start, other, count)
+    refused = sum(not join(one, other, most) for one, other in pairs)
+    return positions_of(map(first_of, range(count))), refused
 
 
 def set_splits(folder: Path, parts: Mapping[str, str]) -> None:

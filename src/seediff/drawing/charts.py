@@ -1,5 +1,5 @@
-"""Charts of scores, drawn with matplotlib (the extra `plots`): lines over the epochs of a training, and bars of
-classes."""
+"""Charts of scores, drawn with matplotlib (the extra `plots`): lines over the epochs of a training, and which classes
+are taken for others."""
 
 from __future__ import annotations
 
@@ -8,45 +8,21 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ..errors import Notice
-from ..files.messages import plural
 
 PALE = "0.7"
-LONGEST_NAME = 40
-"""The maximum number of letters in a bar's name."""
+LONGEST_NAME = 30
+"""The maximum number of letters in a class's name."""
+
+MOST_CLASSES = 40
+"""The maximum number of classes in a confusion matrix."""
 
 Lines = Mapping[str, tuple[np.ndarray, np.ndarray]]
 """Name of a line → its x and y."""
-
-
-class Bar(NamedTuple):
-    """A bar of a chart, for a class."""
-
-    name: str
-    share: float
-    """The length, in [0, 1]."""
-    interval: tuple[float, float]
-    """(low, high), the ends of a line over the bar."""
-    counted: bool
-    """Whether the class counts in the mean; if not, its bar is grey."""
-    pictures: int
-    """The number of pictures that show the class."""
-
-
-class BarChart(NamedTuple):
-    """A chart of horizontal bars."""
-
-    title: str
-    bars: Sequence[Bar]
-    """From top to bottom, at least one."""
-    label: str
-    """The text below."""
-    mean: float
-    """Where a vertical line stands."""
 
 
 def can_draw(file: str) -> bool:
@@ -76,33 +52,42 @@ def line_charts(charts: Mapping[str, Lines], x_label: str, borders: Sequence[flo
     return image.getvalue()
 
 
-def bar_charts(charts: Sequence[BarChart]) -> bytes:
-    """The bytes of a PNG with charts of horizontal bars, one below the other."""
-    heights = [1.5 + 0.25 * len(chart.bars) for chart in charts]
-    with _figure(sum(heights)) as (figure, image):
-        places = figure.subplots(len(charts), squeeze=False, height_ratios=heights).flat
-        for axes, (title, bars, label, mean) in zip(places, charts, strict=True):
-            ys = range(len(bars))
-            names = [f"{bar.name[:LONGEST_NAME]}  {bar.share:.1%}  ({plural(bar.pictures, 'image')})" for bar in bars]
-            axes.barh(ys, [bar.share for bar in bars], color=["C0" if bar.counted else PALE for bar in bars])
-            axes.set_yticks(ys, names, parse_math=False)
-            axes.hlines(ys, *zip(*(bar.interval for bar in bars), strict=True), color="black")
-            axes.axvline(mean, color="C2")
-            axes.set(title=title, xlabel=label, xlim=(0, 1))
-            axes.invert_yaxis()
+def confusion_chart(counts: np.ndarray, names: Sequence[str]) -> bytes:
+    """The bytes of a PNG with a confusion matrix: a row for each class in the truth, a column for each prediction, and
+    which share of the class's pixels got the prediction. Classes without a pixel in both are left out, and all but the
+    MOST_CLASSES with the most wrong pixels.
+
+    counts: (C, C + 1), as from `metrics.confusion`. names: of the C classes.
+    """
+    pixels = counts.sum(0) + np.append(counts.sum(1), 0)
+    wrong = pixels - 2 * np.append(np.diagonal(counts), 0)
+    columns = np.flatnonzero(pixels)
+    columns = np.sort(columns[np.argsort(-wrong[columns], kind="stable")][:MOST_CLASSES])
+    rows = columns[np.isin(columns, np.flatnonzero(counts.sum(1)))]
+    shares = counts[np.ix_(rows, columns)] / counts[rows].sum(1, keepdims=True)
+    labels = [name[:LONGEST_NAME] for name in (*names, "no class")]
+    with _figure(2 + 0.4 * len(rows), max(4, 3 + 0.4 * len(columns))) as (figure, image):
+        axes = figure.subplots()
+        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        axes.set_yticks(range(len(rows)), [labels[i] for i in rows], parse_math=False)
+        axes.set_xticks(range(len(columns)), [labels[i] for i in columns], parse_math=False, rotation=90)
+        for y, x in np.argwhere(shares >= 0.01).tolist():
+            colour = "white" if shares[y, x] > 0.5 else "black"
+            axes.text(x, y, f"{100 * shares[y, x]:.0f}", ha="center", va="center", color=colour)
+        axes.set(title="Percent of the pixels of each class", xlabel="prediction", ylabel="truth")
     return image.getvalue()
 
 
 @contextmanager
-def _figure(height: float) -> Iterator[tuple[Any, io.BytesIO]]:
-    """Yields (figure, image). figure: matplotlib's, 9 inches wide, to draw on in this block. image: gets the PNG at the
-    end of the block. height: in inches."""
+def _figure(height: float, width: float = 9) -> Iterator[tuple[Any, io.BytesIO]]:
+    """Yields (figure, image). figure: matplotlib's, to draw on in this block. image: gets the PNG at the end of the
+    block. height, width: in inches."""
     import matplotlib.style
     from matplotlib.figure import Figure
 
     image = io.BytesIO()
     with matplotlib.style.context("seaborn-v0_8-colorblind", after_reset=True), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about letters that its font lacks, for which it draws a box
-        figure = Figure((9, height), layout="constrained")
+        figure = Figure((width, height), layout="constrained")
         yield figure, image
         figure.savefig(image, metadata={"Software": None})

@@ -3,7 +3,6 @@ errors. A browser needs nothing else, because pictures are embedded."""
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from PIL import Image
 from ..config.class_names import BACKGROUND
 from ..dataset.native import METADATA
 from ..dataset.sample import Sample
-from ..drawing.charts import Bar, BarChart, bar_charts, can_draw
+from ..drawing.charts import can_draw, confusion_chart
 from ..drawing.colours import css_colour
 from ..drawing.overlays import draw_named, fit_side, overlay
 from ..drawing.shown import jpeg_uri
@@ -25,13 +24,12 @@ from ..files.outputs import open_folder, write_atomic, write_json
 from ..report.render import render
 from .evaluation import Evaluation, score_tables
 from .notes import notes
-from .score_list import Scores
 from .tables import ScoreTable, csv_text, show_cell
 
 SCORES = "scores.json"
 IMAGE_SCORES = "images.csv"
 PAGE = "evaluation.html"
-BARS = "classes.png"
+MATRIX = "confusion.png"
 MOST = 24
 """The maximum number of images on the page."""
 SIDE = 240
@@ -54,7 +52,7 @@ class ImageTile:
 
 def write_report(evaluation: Evaluation, out: Path) -> None:
     """Write a report into the folder `out`: scores.json; images.csv, each image's mean IoU, the worst first;
-    evaluation.html; and classes.png, charts of the classes, if matplotlib is installed."""
+    evaluation.html; and confusion.png, which classes are taken for others, if matplotlib is installed."""
     # Images without a mean IoU are left out.
     scored = {name: iou for name, iou in evaluation.scores.images.items() if not np.isnan(iou)}
     ranked = sorted(scored, key=lambda name: (scored[name], name))
@@ -64,27 +62,10 @@ def write_report(evaluation: Evaluation, out: Path) -> None:
     with open_folder(out):
         write_atomic(out / IMAGE_SCORES, table.encode("utf-8"))
         write_atomic(out / PAGE, page)
-        if can_draw(BARS):
-            write_atomic(out / BARS, bar_charts(charts(evaluation.scores)))
+        if can_draw(MATRIX):
+            scores = evaluation.scores
+            write_atomic(out / MATRIX, confusion_chart(scores.confusion, scores.protocol.classes))
         write_json(evaluation.to_json(), out / SCORES)
-
-
-def charts(scores: Scores) -> list[BarChart]:
-    """A chart for each measure: the classes' scores, the highest first, and their mean."""
-    found: list[BarChart] = []
-    for measure in scores.measures:
-        bars: list[Bar] = []
-        for one, score in scores.named("class", measure).items():
-            if not math.isnan(score.value):
-                bars.append(Bar(one, score.value, score.ci95, one in scores.protocol.counted, score.pictures))
-        bars.sort(key=lambda bar: -bar.share)
-        title = f"{measure.name} of each class, with 95% intervals"
-        if not all(bar.counted for bar in bars):
-            title += "; grey: not in the mean"
-        mean = scores.whole[measure.mean].value
-        if bars:
-            found.append(BarChart(title, bars, f"{measure.name}; the line is {measure.mean} {mean:.1%}", mean))
-    return found
 
 
 def evaluation_page(evaluation: Evaluation, ranked: Sequence[str]) -> bytes:

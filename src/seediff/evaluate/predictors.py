@@ -12,11 +12,11 @@ import numpy as np
 
 from ..config.class_names import BACKGROUND
 from ..dataset.class_lists import ClassList, check_agree
+from ..dataset.copies import pixel_digest
 from ..dataset.dataset import Dataset
 from ..dataset.formats.format_table import ImportOptions, format_of, options_of
 from ..dataset.native import MASKS
 from ..dataset.sample import Sample
-from ..dataset.split import pixel_digest
 from ..errors import UserError
 from ..files.messages import first_of, plural
 from ..files.names import match_names

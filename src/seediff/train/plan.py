@@ -41,7 +41,7 @@ def choose_defaults(
         lines.append(f"images are not mirrored, because the other side of {alone} is no class; --flip mirrors them")
     if begun is not None and begun.architecture == config.architecture:
         chosen |= {name: getattr(begun, name) for name in AS_BEGUN}
-    elif not {"backbone", "weights"} & {*config.given}:
+    elif "backbone" not in config.given and ("weights" not in config.given or config.tiny_has_weights):
         why = _why_tiny(config, data)
         if why:
             chosen["backbone"] = "tiny"
