@@ -41,7 +41,8 @@ def write_pets(folder, count=4, **options):
 
 def judged(name, **more):
     """The keys of a row that describe the mask that a method made. name: the class in the mask."""
-    return {"confidence": {name: 0.5}, "flags": [f"degenerate:{name}"], **more}
+    scores = {"confidence": {name: 0.5}, "support": {name: 0.1}}
+    return {**scores, "flags": [f"degenerate:{name}"], **more}
 
 
 def judgements(sample):

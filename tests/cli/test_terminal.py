@@ -71,7 +71,7 @@ def test_the_summary_says_what_was_drawn_again(capsys, monkeypatch):
     assert "1 redrawn, 1 left out: why is in rejected.jsonl" in said
     assert "│ dog │ 3 of 4 │" in said
     assert "Few images of dog, cat: the same command with --per-class 6 adds more" in said
-    assert "filter out --drop-flags all --min-confidence 0.55 --out out-good" in said
+    assert "filter out --drop-flags all --min-confidence 0.25 --out out-good" in said
     assert "Nearly all" not in said
     show_result(job, RunResult(Path("out"), (), 4, {}, {"rejected.jsonl": again * 3}))
     said = " ".join(capsys.readouterr().out.split())

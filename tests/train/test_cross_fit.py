@@ -108,25 +108,23 @@ def test_a_killed_run_continues_and_other_work_goes(tmp_path, monkeypatch):
 
     def stop(done, total, current):
         steps.append(done)
-        if done == 5:
+        if done == 4:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(module, "SAVE_EVERY", 2)
-    whole = cross_fit(data, CONFIG, steps=4)
+    whole = cross_fit(data, CONFIG, steps=3)
     with pytest.raises(KeyboardInterrupt):
-        cross_fit(data, CONFIG, steps=4, work=tmp_path, report=stop)
+        cross_fit(data, CONFIG, steps=3, work=tmp_path, report=stop)
     steps.clear()
-    assert cross_fit(data, CONFIG, steps=4, work=tmp_path, report=lambda done, *_: steps.append(done)) == whole
-    assert steps[0] == 5  # the first training is not repeated
+    assert cross_fit(data, CONFIG, steps=3, work=tmp_path, report=lambda done, *_: steps.append(done)) == whole
+    assert steps[0] == 4  # the first training is not repeated
     (before,) = tmp_path.iterdir()
-    cross_fit(data, CONFIG, steps=3, work=tmp_path)
+    cross_fit(data, CONFIG, steps=1, work=tmp_path)
     assert not before.exists()
 
 
 def test_sets_that_cannot_be_divided():
-    for data, folds in ((items(3), 1), (items(3), 4)):
-        with user_error(f"{folds} must be from 2 to the number of labelled samples, 3"):
-            cross_fit(Dataset(CLASSES, data), CONFIG, folds=folds)
     copies = [items(1)[0].replace(name=f"{i}") for i in range(3)]
-    with user_error("2 are more than the different images of 3 samples"):
-        cross_fit(Dataset(CLASSES, copies), CONFIG)
+    for data, folds in ((items(3), 1), (items(3), 4), (copies, 2)):
+        with user_error(f"folds: {folds} must be from 2 to the number of different images in 3 labelled samples"):
+            cross_fit(Dataset(CLASSES, data), CONFIG, folds=folds)

@@ -111,7 +111,7 @@ def filter_(
 
     - `seediff filter pets --out good --drop-flags all --max-components 3`
 
-    - `seediff filter pets --out best --best 100 --min-confidence 0.55`
+    - `seediff filter pets --out best --best 100 --min-confidence 0.25`
 
     - `seediff filter pets --out doubtful --worst 60`
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from ..run.loop import RunResult
 
 BARS = " ▁▂▃▄▅▆▇█"
-GOOD_CONFIDENCE = "0.55"
-"""The lowest confidence that the suggested filter keeps."""
+GOOD_CONFIDENCE = "0.25"
+"""The lowest confidence that the suggested filter keeps (docs/decisions/0041-confidence-is-a-soft-iou.md)."""
 ENOUGH = 0.9
 """A class with a smaller share of the images that were asked for is said to have too few."""
 NEARLY_ALL = 0.8

@@ -138,7 +138,7 @@ class GenerateConfig(DatasetConfig):
     attempts: Annotated[Count, Parameter(group=KEPT)] = 3
     """Maximum number of draws per sample."""
     min_confidence: Annotated[Share | None, Parameter(group=KEPT)] = None
-    """Also redraw samples with a mask whose confidence, from 0 to 1, is below this (try 0.55)."""
+    """Also redraw samples with a mask whose confidence, from 0 to 1, is below this (try 0.25)."""
     image_format: Annotated[Literal["png", "jpg"], Parameter(group=KEPT)] = "png"
     """Format of the images; masks are always PNG."""
 

@@ -65,13 +65,12 @@ def cross_fit(
     that cannot be divided, and as `train` does.
     """
     samples, classes = data.labelled().samples, data.classes
-    if not 2 <= folds <= len(samples):
-        raise UserError("folds", f"{folds} must be from 2 to the number of labelled samples, {len(samples)}")
     shares = {str(part): 1 / folds for part in range(1, folds)}
     parts = split_samples(samples, classes, shares, seed=config.seed)
     names = ["train", *shares]
-    if {*parts} != {*names}:
-        raise UserError("folds", f"{folds} are more than the different images of {plural(len(samples), 'sample')}")
+    if folds < 2 or {*parts} != {*names}:
+        among = plural(len(samples), "labelled sample")
+        raise UserError("folds", f"{folds} must be from 2 to the number of different images in {among}")
     if lone_sides(classes) and "flip" not in config.given:
         config = replace(config, flip=False)
     total = folds * steps + 2 * len(samples) // IMAGES_PER_STEP
