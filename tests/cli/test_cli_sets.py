@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 
 import pytest
@@ -11,6 +12,7 @@ from seediff.cli.sets import augment, check, filter_, merge, split
 from seediff.cli.train_commands import train
 from seediff.dataset.check import check_dataset
 from seediff.dataset.dataset import Dataset
+from seediff.dataset.formats.format_table import FORMATS
 from seediff.dataset.native import open_native
 from seediff.train.stages import open_training
 
@@ -90,8 +92,37 @@ def test_pseudo_labels_stay_pseudo_labels(tmp_path, command):
             card, page = ((readme / name).read_text() for name in ("README.md", "preview.html"))
             assert ("- pseudo-labels" in card) == ("no person has checked" in card) == said
             assert ("what it finds in other images means nothing" in card) == said
-            assert ("nobody has checked them" in page) == said
+            box = page.partition('<div class="warning">')[2].partition("</div>")[0]
+            assert ("nobody has checked them" in box) == ("in other images means nothing." in box) == said
         shutil.rmtree(out, ignore_errors=True)
+
+
+def test_what_is_handed_over_says_where_it_comes_from(tmp_path, capsys):
+    """Copies, a set that is divided in place, and every export, of which people take the accepted samples alone."""
+    accepted = {"model": "mini", "method": "seediff", "review": {"verdict": "accepted"}}
+    write_pets(tmp_path / "pets", 6, row=lambda number: accepted if number < 4 else {})
+    write_pets(tmp_path / "c1", 2)
+    run(f"merge {tmp_path}/pets {tmp_path}/c1 --out {tmp_path}/both --quiet")
+    run(f"filter {tmp_path}/c1 --out {tmp_path}/copy --quiet")
+    for seed in (0, 1):
+        run(f"split {tmp_path}/both --val 0.25 --seed {seed} --in-place --quiet")
+    cards = {name: (tmp_path / name / "README.md").read_text().replace("\\", "") for name in ("both", "copy")}
+    assert "| samples | 6 of pets (mini), 2 of c1 |" in cards["both"]
+    assert cards["both"].count("| parts | train 6, val 2 |") == cards["both"].count('"name": "split"') == 1
+    assert "| samples | 2 of c1 |\n| drawn by | – |\n" in cards["copy"]
+    for name, one in FORMATS.items():
+        run(f"export {tmp_path}/both --to {name} --out {tmp_path}/{name} --reviewed accepted")
+        assert "note: 4 without the decision accepted: left out" in capsys.readouterr().out
+        card = (tmp_path / name / "README.md").read_text().replace("\\", "")
+        made = "| drawn by | mini 4 |\n| photographs | 0 |\n| masks by | mini seediff 4 |\n"
+        told = f"| format | {name} |\n| samples | 4 of pets (mini) |\n{made}| reviewed | 4 of 4 images (accepted 4) |\n"
+        assert told in card
+        assert "- mini: MIT" in card
+        assert not re.search("preview.html|metadata.jsonl|configs|value in masks", card)
+        if one.looked_for:
+            assert len(Dataset.open(tmp_path / name)) == 4
+    with user_error(r"c1: has no sample that is accepted; decide in `seediff look`"):
+        run(f"export {tmp_path}/c1 --to voc --out {tmp_path}/none --reviewed accepted")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from seediff.cli.main import main
 from seediff.cli.summary import show_result
 from seediff.config.fields import field_types
 from seediff.config.methods import CaptureConfig
-from seediff.config.runs import GenerateConfig, SegmentPhotosConfig
+from seediff.config.runs import GenerateConfig, MaskPhotosConfig, SegmentPhotosConfig
 from seediff.config.settings import tables_of
 from seediff.config.train import TrainConfig
 from seediff.errors import UserError
@@ -77,8 +77,11 @@ def test_the_summary_says_what_was_drawn_again(capsys, monkeypatch):
     said = " ".join(capsys.readouterr().out.split())
     assert "Nearly all drawings are flagged mixed" in said
     assert "Next:" not in said
-    show_result(job, RunResult(Path("out"), rows, 4, {}))
-    assert "│ dog │ 3 │" in " ".join(capsys.readouterr().out.split())
+    job = SimpleNamespace(config=MaskPhotosConfig(model="mini", classes=names), classes=names, doubts=())
+    show_result(job, RunResult(Path("out"), [*rows, Row(flags=("no_class",))], 4, {}))
+    said = " ".join(capsys.readouterr().out.split())
+    assert "│ dog │ 3 │" in said
+    assert "│ none of the classes │ 1 │" in said
     job = SimpleNamespace(config=SegmentPhotosConfig(model="mini", names=names), classes=("segment", *names), doubts=())
     show_result(job, RunResult(Path("out"), [rows[0].replace(classes=("segment",)), rows[1]], 2, {}))
     assert "No segment has a name in 1 of 2 images: no word reached --name-threshold" in capsys.readouterr().out

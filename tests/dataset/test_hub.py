@@ -6,6 +6,7 @@ from items import pets, rows_of, write_rows
 
 from seediff import Dataset
 from seediff.dataset.native import open_native
+from seediff.dataset.split import set_splits
 from seediff.dataset.writing import save_native
 from seediff.files.outputs import CARD
 from seediff.report.card import dataset_card
@@ -54,6 +55,7 @@ def test_folders_are_opened_and_come_back_from_parquet(tmp_path):
     first, more = save(tmp_path / "pets"), save(tmp_path / "more", ("x", "y"))
     one, two = Dataset.open(first), Dataset.open(more)
     one.merge(two).save(tmp_path / "merged")
+    set_splits(tmp_path / "merged", {sample.name: "val" for sample in Dataset.open(tmp_path / "merged")})
     for name in ("pets", "merged"):
         table = load(str(tmp_path / name), cache=tmp_path / "cache")
         assert same(table, tmp_path / name)

@@ -9,7 +9,8 @@ from items import GO, STAY, judged, judgements, rows_of
 from look_server import CLASSES, write_set
 from refusals import user_error
 
-from seediff.cli.formats import export_
+from seediff.cli.formats import export_, import_
+from seediff.cli.main import main
 from seediff.cli.sets import augment, filter_
 from seediff.config.sets import AugmentConfig
 from seediff.dataset.augmented import open_augmented
@@ -25,7 +26,7 @@ from seediff.files.names import sample_name
 from seediff.look.store import Edit, Store
 from seediff.train.stages import open_training
 
-run = runner(augment, export_, filter_)
+run = runner(augment, export_, filter_, import_)
 LEFT_OUT = "1 rejected sample left out"
 
 
@@ -108,7 +109,7 @@ def test_rejected_samples_are_left_out_unless_they_are_asked_for(pets, tmp_path,
         assert [item.name for item in training.stages[0].items] == names
         assert [item.name for item in training.validation] == names
         assert all((LEFT_OUT in opened.reading.left_out) == left_out for opened in training.sets)
-        scores = evaluate(pets, pets, draws=1, **option)
+        scores = evaluate(pets, pets, draws=1, corrected=True, **option)
         assert ([*scores.scores.images], LEFT_OUT in scores.data.reading.left_out) == (names, left_out)
         assert (
             scores.scores.miou.value == 1 > evaluate(pets / "masks", pets, draws=1).scores.miou.value
@@ -117,6 +118,41 @@ def test_rejected_samples_are_left_out_unless_they_are_asked_for(pets, tmp_path,
     assert 1 not in {new.source for new in more.new}
     with user_error(r"all of its samples \(1\) are rejected; accept .* --with-rejected"):
         dataset.filter(reviewed="rejected").export("voc", tmp_path / "none")
+
+
+def test_a_reviewed_set_does_not_score_its_own_corrections(remade, tmp_path, capsys):
+    """One mask was corrected and two were made anew. Only copies of the set lack the masks as they were made."""
+    copy, maps = tmp_path / "copy", tmp_path / "maps"
+    run(f"filter {remade} --out {copy} --quiet")
+    run(f"export {remade} --to masks --out {maps} --with-rejected --quiet")
+    for predictions, options, count in (
+        (remade, {}, 0),
+        (remade / "masks", {}, 0),
+        (remade, {"corrected": True}, 3),
+        (copy, {}, 3),
+        (maps, {}, 3),
+    ):
+        scores = evaluate(predictions, remade, draws=1, boundary=False, **options)
+        assert (scores.corrections, scores.scores.miou.value == 1) == (count, bool(count))
+        assert ("without 3 corrections: --corrected" in scores.predictor.about) == (predictions == remade and not count)
+    words = ["evaluate", copy, "--data", remade, "--against", remade, "--out", tmp_path / "report", "--draws", "5"]
+    assert main([*map(str, words)]) == 0
+    said = f"For 3 of the 5 images, {copy} has the very mask that people made in the labels"
+    assert f"\n{said}, so its scores are too high" in capsys.readouterr().out
+    page = (tmp_path / "report/evaluation.html").read_text()
+    assert f'<div class="warning">\n<p>{said}' in page
+    assert "<small>against" not in page  # nobody says that a method made them
+
+
+def test_what_people_painted_of_nothing_is_a_prediction(tmp_path):
+    """A set without labels has no masks as they were made: two people are compared."""
+    source = write_set(tmp_path / "pets", 2)
+    run(f"import {source / 'images'} --unlabelled --classes dog,cat --out {tmp_path}/ann --quiet")
+    store = Store(tmp_path / "ann", by="ann")
+    store.act([(0, 0), (1, 0)], lambda _: Edit("brush", labels=lambda present: np.full_like(present, 1)))
+    store.close()
+    scores = evaluate(tmp_path / "ann", tmp_path / "ann", draws=1, boundary=False)
+    assert (scores.scores.miou.value, scores.corrections) == (1, 2)
 
 
 def found(folder):

@@ -118,7 +118,9 @@ def test_classes_that_count_as_background_are_named(voc, predictions):
 
 def test_labels_that_nobody_has_checked_are_told(tmp_path):
     pets = write_pets(tmp_path / "pets", row=lambda number: {"method": "seediff"})
+    assert run(pets, "--data", pets, "--out", tmp_path / "report", "--draws", 5) == 0
     assert "A model made these masks; nobody has checked them." in notes(evaluate(pets, pets, draws=5))
+    assert "100.0% <small>against 4 unchecked masks</small>" in (tmp_path / "report/evaluation.html").read_text()
 
 
 def test_several_others_are_each_compared_with_the_first(voc, predictions, tmp_path, capsys):

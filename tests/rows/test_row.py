@@ -11,7 +11,15 @@ from refusals import user_error
 from seediff.rows.row import KEYS, OF_MASK, Review, Row, as_row
 
 ROOT = Path(__file__).parents[2]
-WORDS = {str: "text", int: "whole number", float: "number", tuple: "list", dict: "object", Any: "text"}
+WORDS = {
+    bool: "true or false",
+    str: "text",
+    int: "whole number",
+    float: "number",
+    tuple: "list",
+    dict: "object",
+    Any: "text",
+}
 HINTS = get_type_hints(Row, include_extras=True)
 
 

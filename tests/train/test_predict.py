@@ -16,7 +16,7 @@ from seediff.cli.main import main
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.writing import save_native
 from seediff.evaluate.evaluation import evaluate
-from seediff.evaluate.notes import notes
+from seediff.evaluate.notes import warnings
 from seediff.train.predict import likeliest, load_segmenter
 from seediff.train.record import CHECKPOINT
 from seediff.train.run import train
@@ -108,9 +108,26 @@ def test_bad_images_do_not_stop_the_others(folder, tmp_path, capsys):
 def test_evaluate_counts_what_was_trained_on_whatever_its_name(folder):
     """The folder was trained on the first four."""
     data = [sample.replace(name=f"other{i}") for i, sample in enumerate(items(6))]
-    for samples, line in ((data, "Trained on 4 of the 6 images, so these scores are too high."), (data[4:], None)):
+    for samples, line in (
+        (data, f"{folder} was trained on 4 of the 6 images, so its scores are too high."),
+        (data[4:], None),
+    ):
         found = evaluate(folder, Dataset(CLASSES, samples), draws=2, boundary=False)
-        assert [note for note in notes(found) if "rained on" in note] == [line] * bool(line)
+        assert warnings(found) == [line] * bool(line)
+
+
+def test_predictions_remember_what_their_segmenter_was_trained_on(folder, tmp_path):
+    """The folder was trained on the first four. Copies of the predictions remember it, too, until somebody corrects a
+    mask."""
+    save_native(tmp_path / "data", CLASSES, items(6), about={})
+    predicted = tmp_path / "predicted"
+    assert main(f"predict {folder} {tmp_path}/data/images --out {predicted} --quiet".split()) == 0
+    assert [row.get("trained_on") for row in rows_of(predicted)] == [True] * 4 + [None] * 2
+    Dataset.open(predicted).filter().save(tmp_path / "copy")
+    for one in (predicted, tmp_path / "copy"):
+        said = warnings(evaluate(one, tmp_path / "data", draws=2, boundary=False))
+        assert said == [f"{one} was trained on 4 of the 6 images, so its scores are too high."]
+    assert Dataset.open(predicted)[0].row.of_other_mask().trained_on is None
 
 
 @pytest.mark.parametrize("files", [["losses.csv"], [CHECKPOINT, "losses.csv"]])

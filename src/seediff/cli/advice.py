@@ -57,10 +57,10 @@ def report_unusable(failed: Sequence[Row], photos: int, out: Path) -> None:
         raise UserError(f"{count} of {plural(photos, 'image')} could not be used ({reasons}); the list is in {where}")
 
 
-def print_lines(console: Console, lines: Iterable[str]) -> None:
-    """Print lines as they are. console: from `make_console`."""
+def print_lines(console: Console, lines: Iterable[str], style: str | None = None) -> None:
+    """Print lines as they are. console: from `make_console`. style: rich's name of their look on a terminal."""
     for line in lines:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(line, style=style, highlight=False, markup=False, soft_wrap=True)
 
 
 LOOK = "see how each mask was made, and correct it"

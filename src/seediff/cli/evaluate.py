@@ -68,6 +68,8 @@ class Comparison:
     """Random seed for the bootstrap."""
     with_rejected: Annotated[bool, NO] = False
     """Also compare with samples that were rejected in `seediff look`."""
+    corrected: Annotated[bool, NO] = False
+    """Evaluate the masks of a reviewed dataset as people corrected them, not as they were made."""
 
 
 USUAL_COMPARISON = Comparison()
@@ -113,7 +115,7 @@ def semantic(
     - `seediff evaluate ours --against theirs --data VOCdevkit/VOC2012 --protocol voc --format latex`
     """
     from ..evaluate.evaluation import evaluate, score_tables
-    from ..evaluate.notes import notes
+    from ..evaluate.notes import notes, warnings
     from ..evaluate.page import write_report
 
     check_writable(out)
@@ -126,7 +128,9 @@ def semantic(
         write_report(evaluation, out)
     if json is not None:
         write_json(evaluation.to_json(), json)
-    _show(score_tables(evaluation), form, evaluation.data.reading, notes(evaluation), JSON=json, Report=out)
+    lines = notes(evaluation)
+    loud = warnings(evaluation)
+    _show(score_tables(evaluation), form, evaluation.data.reading, lines, loud, JSON=json, Report=out)
 
 
 def _show(
@@ -134,11 +138,13 @@ def _show(
     form: TableFormat,
     reading: Reading,
     notes: Iterable[str],
+    loud: Iterable[str] = (),
     **places: Path | None,
 ) -> None:
     """Print how the labels were understood, tables, notes, and the paths of the written files, which must be complete
     before, because the tables' reader may close the output. form: with "text", everything goes to stdout; with a format
-    for papers, only the tables do, and the rest goes to stderr. places: what was written → its path."""
+    for papers, only the tables do, and the rest goes to stderr. loud: further notes, shown in yellow. places: what was
+    written → its path."""
     console = make_console(stderr=form != "text")
     print_lines(console, reading.lines(MOST_LINES))
     if form == "text":
@@ -146,7 +152,9 @@ def _show(
             console.print(table.rich(), "")
     else:
         print("\n".join(table.write(form) for table in tables), end="")
-    print_lines(console, (*notes, *(f"{name}: {place}" for name, place in places.items() if place is not None)))
+    print_lines(console, notes)
+    print_lines(console, loud, "bold yellow")
+    print_lines(console, (f"{name}: {place}" for name, place in places.items() if place is not None))
 
 
 @Parameter(name="*")

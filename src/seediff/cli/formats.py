@@ -12,6 +12,7 @@ from cyclopts import Parameter
 
 from ..config.class_names import alike_names
 from ..config.fields import RUN
+from ..config.sets import Reviewed
 from ..dataset.formats.format_table import (
     FORMATS,
     ExportOptions,
@@ -40,6 +41,7 @@ def export_(
     out: NewOut,
     workers: Workers = 1,
     with_rejected: WithRejected = False,
+    reviewed: Annotated[Reviewed | None, option(RUN, "Only samples with this decision in `seediff look`.")] = None,
     typed: Typed[ExportOptions] = NOTHING,
     quiet: Quiet = False,
 ) -> None:
@@ -51,13 +53,14 @@ def export_(
 
     - `seediff export pets --to coco --out pets-coco --min-area 20`
 
-    - `seediff export pets --to yolo --out pets-yolo --split 0.2`
+    - `seediff export pets --to yolo --out pets-yolo --split 0.2 --reviewed accepted`
     """
     from ..dataset.dataset import Dataset
 
     check_apart(out, [data])
     check_options(options_of(ExportOptions, to), typed, f"--to {to}")
-    common = {"workers": workers, "follow": follow_progress(quiet), "with_rejected": with_rejected}
+    common: dict[str, Any] = {"workers": workers, "follow": follow_progress(quiet), "with_rejected": with_rejected}
+    common |= {"reviewed": reviewed}
     done = Dataset.open(data, "native").export(to, out, **common, **typed)
     if not quiet:
         parts = [f"{count} {split}" for split, count in done.splits.items() if len(done.splits) > 1]

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..config.class_names import SEGMENT
-from ..config.runs import GenerateConfig, PredictConfig, SegmentPhotosConfig
+from ..config.runs import GenerateConfig, MaskPhotosConfig, PredictConfig, SegmentPhotosConfig
 from ..dataset import native
 from ..files.messages import make_console, plural, show_counts
 from ..report.set_summary import summarize
@@ -46,6 +46,8 @@ def show_result(job: AnyJob, result: RunResult, skipped: str = "") -> None:
     for row in classes:
         shown = f"{row.images} of {job.config.per_class}" if redrawn else str(row.images)
         table.add_row(Text(row.name), shown, show_counts(row.flags) or "0", _share(row.area))
+    if isinstance(job.config, MaskPhotosConfig):
+        table.add_row("none of the classes", str(sum(not row.named for row in result.rows)), "–", "–")
     text = f"{plural(result.made, 'image')} in {result.out}"
     if result.asked:
         text = f"Ended early: {text}, of {result.asked} asked for; the same command without --finish makes the others"

@@ -31,6 +31,8 @@ DIFFUMASK = (
 1×2 and 2×1 together. The counts of noise, perspective and boxes are this package's choice."""
 
 
+Reviewed = Literal["accepted", "rejected", "not-rejected", "unreviewed", "corrected"]
+"""What people decided in `seediff look`."""
 WHAT, OUTPUT = Group("What to add", sort_key=1), Group("Output", sort_key=2)
 
 
@@ -149,7 +151,7 @@ class Criteria:
     """Keep at most this many samples per class, the least doubtful first (`seediff doubt`)."""
     worst: Count | None = None
     """Keep at most this many samples, the most doubtful first."""
-    reviewed: Literal["accepted", "rejected", "not-rejected", "unreviewed", "corrected"] | None = None
+    reviewed: Reviewed | None = None
     """Keep samples with this decision in `seediff look`."""
     clean: Count | None = None
     """Last, give connected pieces and holes of fewer pixels the label around them, as V in `seediff look` does."""

@@ -13,14 +13,14 @@ import numpy as np
 from PIL import Image
 
 from ..config.class_names import BACKGROUND
-from ..config.sets import Criteria
+from ..config.sets import Criteria, Reviewed
 from ..drawing.overlays import contact_sheet
 from ..drawing.shown import thumbnail
 from ..errors import Notice, UserError
 from ..files.image_files import compress_image
 from ..files.messages import plural
 from ..files.reading import composed
-from ..report.set_summary import doubts
+from ..report.set_summary import doubts, samples_from
 from ..rows.values import check_parts, no_part, part_of, shown_classes
 from ..workers import Follow
 from . import native
@@ -200,24 +200,43 @@ class Dataset(Sequence[Sample]):
             opened.samples = [one.replace(label_map=partial(one.labels, count)) for one in opened.samples]
         return opened.labelled(with_rejected=True)
 
-    def export(self, name: FormatName, out: Path | str, *, with_rejected: bool = False, **options: Any) -> Exported:
-        """Writes the dataset in a format. `out` appears only when it is complete.
+    def export(
+        self,
+        name: FormatName,
+        out: Path | str,
+        *,
+        with_rejected: bool = False,
+        reviewed: Reviewed | None = None,
+        **options: Any,
+    ) -> Exported:
+        """Writes the dataset in a format, with a card. `out` appears only when it is complete.
 
-        name: the format. with_rejected: also export samples that people rejected. options: those of `ExportOptions`
-        (formats/format_table.py) that the format has, such as `split`, the share of samples for validation, in [0, 1];
-        None: the `split` in the metadata. workers: the number of processes. follow: wraps the samples, to show
-        progress. Raises UserError naming a sample that cannot be used, and TypeError for an unknown option.
+        name: the format. with_rejected: also export samples that people rejected. reviewed: as for `filter`. options:
+        those of `ExportOptions` (formats/format_table.py) that the format has, such as `split`, the share of samples
+        for validation, in [0, 1]; None: the `split` in the metadata. workers: the number of processes. follow: wraps
+        the samples, to show progress. Raises UserError naming a sample that cannot be used, and TypeError for an
+        unknown option.
         """
-        kept = self.labelled(with_rejected)
-        done = write_format(name, self.classes, kept.samples, out, **options)
-        return replace(done, notes=(*kept.notes[len(self.notes) :], *kept.doubts, *done.notes))
+        chosen = self.filter(reviewed=reviewed)
+        if reviewed and not chosen:
+            raise UserError(self.path or "the dataset", f"has no sample that is {reviewed}", "decide in `seediff look`")
+        kept = chosen.labelled(with_rejected or reviewed == "rejected")
+        notes = [f"{count} without the decision {reviewed}: left out" for count in chosen.dropped.values()]
+        done = write_format(name, self.classes, kept.samples, out, about=kept._origins, **options)
+        return replace(done, notes=(*notes, *kept.notes[len(self.notes) :], *kept.doubts, *done.notes))
+
+    @property
+    def _origins(self) -> Mapping[str, str]:
+        """The fact about which sets the samples come from, for cards."""
+        (name,) = set_names([self.path or "data"])
+        return {"samples": samples_from([sample.row for sample in self.samples], name)}
 
     def save(
         self, out: Path | str, *, link: bool = False, about: Mapping[str, Any] | None = None, follow: Follow = iter
     ) -> None:
         """Writes the native dataset `out`. link, follow: as for `save_native`. about: facts for the dataset's
         card and page."""
-        save_native(out, self.classes, self.samples, about=about or {}, link=link, follow=follow)
+        save_native(out, self.classes, self.samples, about={**(about or {}), **self._origins}, link=link, follow=follow)
 
     def filter(
         self, keep: Callable[[Sample], bool] | None = None, *, follow: Follow = iter, **criteria: Any

@@ -18,7 +18,9 @@ import numpy as np
 
 from ..errors import UserError
 from ..files.messages import Note, no_note, plural, show_counts, show_json
-from ..files.outputs import open_folder, write_atomic
+from ..files.outputs import CARD, open_folder, write_atomic
+from ..files.reading import read_text
+from ..report.card import with_parts
 from ..rows.values import NO_SPLIT, part_of, unclear_parts
 from ..workers import Follow, in_threads
 from . import native
@@ -166,6 +168,9 @@ def set_splits(folder: Path, parts: Mapping[str, str]) -> None:
             raise UserError(folder, "its samples have changed since they were read", "run the same command again")
         new = [row.replace(split=parts[name]) for name, row in rows.items()]
         write_atomic(folder / native.METADATA, native.jsonl(new))
+        card = folder / CARD
+        if card.is_file():
+            write_atomic(card, with_parts(read_text(card), new).encode("utf-8"))
 
 
 def assign_splits(

@@ -36,6 +36,8 @@ class Evaluation:
     """(≥ 256,) uint8: the protocol's id for each id of the predictor."""
     trained_on: int
     """The number of compared images on which the predictor was trained, as far as is known."""
+    corrections: int
+    """The number of compared images whose prediction is the very mask that people made in the truth."""
     against: Sequence[Evaluation] = ()
     """The evaluations of other predictions for the same data, with which these are compared."""
 
@@ -67,6 +69,7 @@ class Evaluation:
             "not_in_the_data": self.absent,
             "never_predicted": self.never,
             "trained_on": self.trained_on,
+            "corrections": self.corrections,
             "version": __version__,
         }
         compared = {
@@ -109,6 +112,7 @@ def evaluate(
     seed: int = 0,
     draws: int = 1000,
     with_rejected: bool = False,
+    corrected: bool = False,
     progress: Progress = lambda done, total, name: None,
 ) -> Evaluation:
     """Score predictions on labelled data.
@@ -118,8 +122,8 @@ def evaluate(
     see `protocol_for`. class_map: see `read_class_map`. classes: names for the label maps' ids, from id 1; None: those
     in classes.txt in or beside their folder, or else the data's own ids. scales, flip: a segmenter also sees each image
     at these relative sizes, and mirrored. device: of a segmenter. boundary, seed, draws: see `evaluate_pairs`.
-    with_rejected: use samples that people rejected, too. Raises UserError; for wrong names, before the first image is
-    read.
+    with_rejected: use samples that people rejected, too. corrected: predictions of a reviewed native set are its masks
+    as people corrected them, not as they were made. Raises UserError; for wrong names, before the first image is read.
     """
     check_bootstrap(seed, draws)
     mapped = read_class_map(class_map)
@@ -130,7 +134,7 @@ def evaluate(
     predictors: list[tuple[Predictor, np.ndarray]] = []
     others = [against] if isinstance(against, Path | str) else against or ()
     for path in (predictions, *others):
-        predictor = open_predictor(Path(path), labelled, classes, tuple(scales), flip, device)
+        predictor = open_predictor(Path(path), labelled, classes, tuple(scales), flip, device, corrected)
         predictors.append((predictor, chosen.predicted_table(predictor.classes, mapped, str(path))))
 
     done = count()
@@ -142,10 +146,12 @@ def evaluate(
     report("")
     evaluations: list[Evaluation] = []
     for predictor, predicted_table in predictors:
-        pairs = _pairs(labelled, truth_table, predictor, predicted_table, report)
+        copies: list[str] = []
+        pairs = _pairs(labelled, truth_table, predictor, predicted_table, report, copies.append)
         scores = evaluate_pairs(pairs, chosen, seed=seed, draws=draws, boundary=boundary)
         trained_on = sum(predictor.saw(sample) for sample in labelled)
-        evaluations.append(Evaluation(scores, labelled, predictor, truth_table, predicted_table, trained_on))
+        counts = trained_on, len(copies)
+        evaluations.append(Evaluation(scores, labelled, predictor, truth_table, predicted_table, *counts))
     return replace(evaluations[0], against=tuple(evaluations[1:]))
 
 
@@ -155,11 +161,16 @@ def _pairs(
     predictor: Predictor,
     predicted_table: np.ndarray,
     report: Callable[[str], None],
+    copied: Callable[[str], None],
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """(name, predicted, truth) of each sample, for `evaluate_pairs`, in the protocol's ids. truth_table,
-    predicted_table: as in `Evaluation`. report: called with the sample's name when its pair has been used."""
-    for sample, predicted in zip(data.samples, predictor.predict(data.samples), strict=True):
-        yield sample.name, predicted_table[predicted], truth_table[sample.unchecked_labels()]
+    predicted_table: as in `Evaluation`. report: called with the sample's name when its pair has been used. copied:
+    called with it if the prediction is the mask that people made in the truth."""
+    for sample, raw in zip(data.samples, predictor.predict(data.samples), strict=True):
+        predicted, truth = predicted_table[raw], truth_table[sample.unchecked_labels()]
+        if sample.row.decided.replaced and sample.row.shown and np.array_equal(predicted, truth):
+            copied(sample.name)
+        yield sample.name, predicted, truth
         report(sample.name)
 
 

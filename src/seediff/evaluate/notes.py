@@ -38,6 +38,21 @@ def notes(evaluation: Evaluation) -> list[str]:
     return lines
 
 
+def warnings(evaluation: Evaluation) -> list[str]:
+    """Sentences about scores that are too high, of the predictions, then of each that they are compared with."""
+    lines: list[str] = []
+    for one in (evaluation, *evaluation.against):
+        images = plural(len(one.scores.images), "image")
+        name = one.predictor.name
+        if one.trained_on:
+            lines.append(f"{name} was trained on {one.trained_on} of the {images}, so its scores are too high.")
+        if one.corrections:
+            same = f"{name} has the very mask that people made in the labels, so its scores are too high"
+            fix = "compare the set that has the masks as they were made"
+            lines.append(f"For {one.corrections} of the {images}, {same}: {fix}.")
+    return lines
+
+
 def _named(what: str, names: Iterable[str]) -> list[str]:
     """One sentence that names some classes; none if there are none."""
     names = list(names)
@@ -50,9 +65,6 @@ def _of_predictions(evaluation: Evaluation) -> list[str]:
     lines = [f"{predictor.about}."]
     if evaluation.data.path and real(evaluation.data.path) == real(predictor.name):
         lines.append("Predictions and labels come from the same folder.")
-    if evaluation.trained_on:
-        images = plural(len(evaluation.scores.images), "image")
-        lines.append(f"Trained on {evaluation.trained_on} of the {images}, so these scores are too high.")
     lines += _named("Classes of the protocol that the data does not have", evaluation.absent)
     lines += _named("Classes that are never predicted, because there is no such class", evaluation.never)
     background = evaluation.as_background(predictor.classes, evaluation.predicted_table)

@@ -23,7 +23,7 @@ from ..files.label_maps import IGNORE
 from ..files.outputs import open_folder, write_atomic, write_json
 from ..report.render import render
 from .evaluation import Evaluation, score_tables
-from .notes import notes
+from .notes import notes, warnings
 from .tables import ScoreTable, csv_text, show_cell
 
 SCORES = "scores.json"
@@ -88,6 +88,8 @@ def evaluation_page(evaluation: Evaluation, ranked: Sequence[str]) -> bytes:
         compared=f"{evaluation.predictor.name} against {evaluation.data.about}; {scored[0][0].title}.",
         tables=scored,
         notes=notes(evaluation),
+        warnings=warnings(evaluation),
+        unchecked=sum(sample.row.unchecked for sample in evaluation.data),
         count=len(ranked),
         tiles=[_tile(evaluation, by_name[name]) for name in shown],
         colours=[css_colour(MISSED), css_colour(WRONG)],

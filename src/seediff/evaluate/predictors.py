@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from ..dataset.sample import Sample
 from ..errors import UserError
 from ..files.messages import first_of, plural
 from ..files.names import match_names
+from ..rows.values import UNLABELLED
 
 OWN_IDS = "the data's own ids"
 TOGETHER = 8
@@ -50,10 +52,11 @@ def open_predictor(
     scales: tuple[float, ...],
     flip: bool,
     device: str | None,
+    corrected: bool,
 ) -> Predictor:
     """The predictor in a folder. path: a segmenter of `seediff train`, or a set. data: the labelled samples; each must
     have a prediction. classes: names for the ids of label maps, from id 1; None: those of the set, or else the data's
-    own. scales, flip, device: for a segmenter. Raises UserError."""
+    own. scales, flip, device: for a segmenter. corrected: as for `evaluate`. Raises UserError."""
     files = ("config.json", "checkpoint.safetensors", "losses.csv")  # of a training, finished or not
     if any((path / name).is_file() for name in files):
         if classes is not None:
@@ -62,7 +65,7 @@ def open_predictor(
         return _open_segmenter(path, scales, flip, device)
     if scales != (1.0,) or flip:
         raise UserError("scales and flip", f"need a segmenter, and {path} has no config.json of one")
-    return _open_set(path, data, classes)
+    return _open_set(path, data, classes, corrected)
 
 
 def check_images(data: Dataset) -> None:
@@ -102,14 +105,14 @@ def _open_segmenter(path: Path, scales: tuple[float, ...], flip: bool, device: s
             yield from segmenter.label_maps(images, scales=scales, flip=flip)
 
     def saw(sample: Sample) -> bool:
-        return bool(trained_on) and image_digest(sample) in trained_on
+        return bool(trained_on) and image_digest(sample.image_file) in trained_on
 
     return Predictor(str(path), about, names, predict, saw)
 
 
-def _open_set(path: Path, data: Dataset, classes: Sequence[str] | None) -> Predictor:
-    """The masks of a set; corrected masks count instead of the originals. Raises UserError if an image has no labelled
-    sample of the same name, or another picture."""
+def _open_set(path: Path, data: Dataset, classes: Sequence[str] | None, corrected: bool) -> Predictor:
+    """The masks of a set, as they were made, or with `corrected` as people corrected them. Raises UserError if an image
+    has no labelled sample of the same name, or another picture."""
     # 1. The set. Without names of its own, its ids mean the data's classes
     kind = format_of(path, labels_alone=True)
     options = dict[str, Any]()
@@ -124,6 +127,12 @@ def _open_set(path: Path, data: Dataset, classes: Sequence[str] | None) -> Predi
 
     # 2. Its sample for each labelled image, with the same picture
     samples = {sample.name: sample for sample in dataset}
+    notes = [*dataset.notes]
+    if kind == "native" and not corrected:
+        originals = _as_made(path, dataset)
+        samples |= originals
+        if originals:
+            notes.append(f"as they were made, without {plural(len(originals), 'correction')}: --corrected takes these")
     paired, missing = match_names([sample.name for sample in data], samples, path)
     if missing:
         problem = f"has no prediction for {len(missing)} of {len(data)} images: {first_of(missing, in_all=True)}"
@@ -139,9 +148,24 @@ def _open_set(path: Path, data: Dataset, classes: Sequence[str] | None) -> Predi
     def predict(images: Sequence[Sample]) -> Iterator[np.ndarray]:
         return (samples[paired[image.name]].unchecked_labels() for image in images)
 
+    def saw(image: Sample) -> bool:
+        return bool(samples[paired[image.name]].row.trained_on)
+
     listed = dataset.reading.listed
     about = f"{dataset.title}, {plural(len(dataset.classes), 'class')} ({listed})"
-    return Predictor(str(path), "; ".join([about, *dataset.notes]), names, predict)
+    return Predictor(str(path), "; ".join([about, *notes]), names, predict, saw)
+
+
+def _as_made(path: Path, dataset: Dataset) -> dict[str, Sample]:
+    """Name → sample with the mask as it was made, for the samples of a native set with another mask. What nobody had
+    labelled has only the mask that people painted, and is left out. path, dataset: the set, as people corrected it."""
+    others = {sample.name for sample in dataset if sample.row.decided.replaced}
+    made = dict[str, Sample]()
+    for sample in Dataset.open(path, "native", as_made=True) if others else ():
+        row = sample.row
+        if sample.name in others and not row.decided.replaced and UNLABELLED not in row.raised:
+            made[sample.name] = sample.replace(label_map=partial(sample.labels, len(dataset.classes)))
+    return made
 
 
 def _same_picture(one: Sample, other: Sample) -> bool:

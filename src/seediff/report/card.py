@@ -11,11 +11,11 @@ from typing import Any
 
 from markupsafe import Markup
 
-from ..files.messages import first_of, plural
-from ..models.short_names import EMBEDDED, EMBEDDED_LICENCE, FOR_DRAWINGS, named_model
+from ..files.messages import first_of, plural, sentence
+from ..models.short_names import EMBEDDED, EMBEDDED_LICENCE, named_model
 from ..rows.row import Row
 from .render import plain_facts, render
-from .set_summary import SetFacts, Summary, for_drawings
+from .set_summary import SetFacts, Summary, for_drawings, provenance
 
 TAGS = {
     "drawn": ("synthetic", "semantic-segmentation", "diffusion", "seediff"),
@@ -29,14 +29,18 @@ DTYPES = {"bool": {bool}, "int64": {int}, "float64": {int, float}, "string": {st
 SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "n>10M")
 
 
-def dataset_card(facts: SetFacts, rows: Sequence[Row], summary: Summary) -> str:
+def dataset_card(facts: SetFacts, rows: Sequence[Row], summary: Summary, exported: bool = False) -> str:
     """The text of README.md: YAML front matter for the Hugging Face hub, then Markdown.
 
-    rows: the rows of metadata.jsonl, which decide the text. summary: theirs."""
+    rows: the rows of metadata.jsonl, which decide the text. summary: theirs. exported: the files are of another format
+    than the native one, so the card does not describe them."""
     origin = _origin(rows)
-    models = {row.model for row in rows if row.model and (origin == "photographs" or not row.of_photo)}
+    models = {row.model for row in rows if row.model}
     objects = [len(row.instances) for row in rows if row.instances is not None]
-    lines = plain_facts(facts.entries)
+    entries = facts.entries
+    if "model" not in entries:  # else a run has made all of them
+        entries = {**entries, **provenance(rows)}
+    lines = plain_facts(entries)
     if facts.prompts:
         lines.append(("prompts", "; ".join(facts.prompts)))
     if objects:
@@ -46,13 +50,14 @@ def dataset_card(facts: SetFacts, rows: Sequence[Row], summary: Summary) -> str:
         title=yaml_text(f"Masks: {first_of(summary.class_names, 5) or 'empty'}"),
         tags=[*TAGS[origin], "pseudo-labels"] if summary.unchecked else TAGS[origin],
         size=size_category(summary.images),
+        exported=exported,
         hub_config=Markup(json.dumps(_hub_config(rows), ensure_ascii=False)),  # safe: JSON is YAML
         summary=summary,
         facts=_pairs(lines),
         classes=[{key: markdown_text(text) for key, text in each.cells().items()} for each in summary.classes],
         models=_pairs((name, model_note(name)) for name in sorted(models)),
         licence_link=_licence_link([*models]) if origin == "drawn" else None,
-        for_drawings=[markdown_text(f"Model {name} {FOR_DRAWINGS}") for name in for_drawings(rows)],
+        for_drawings=[markdown_text(sentence(line)) for line in for_drawings(rows)],
     )
 
 
@@ -78,6 +83,14 @@ def _hub_config(rows: Sequence[Row]) -> dict[str, Any]:
         pictures = [{"name": name, "dtype": "image"} for name in ("image", "mask")]
         config["features"] = [*pictures, *_feature(described)["struct"]]
     return config
+
+
+def with_parts(card: str, rows: Sequence[Row]) -> str:
+    """A card after its set was divided in place: with the type of the key `split`, and the numbers of the parts."""
+    config = json.dumps(_hub_config(rows), ensure_ascii=False)
+    card = re.sub(r"^configs: \[.*\]$", lambda _: f"configs: [{config}]", card, count=1, flags=re.MULTILINE)
+    card = re.sub(r"^\| parts \|.*\n", "", card, count=1, flags=re.MULTILINE)
+    return card.replace("|---|---|\n", f"|---|---|\n| parts | {provenance(rows)['parts']} |\n", 1)
 
 
 def _feature(values: Iterable[Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from ..drawing.colours import css_colour, shown_ids
 from ..drawing.overlays import draw_mask, shrink
 from ..drawing.shown import data_uri, jpeg_uri
 from ..files.image_files import in_rgb, open_image, read_pixels
+from ..files.messages import sentence
 from ..files.outputs import CARD, INSTANCES, PREVIEW, write_atomic
 from ..files.reading import inside, read_bytes
 from ..rows.doubt import doubt
@@ -23,7 +24,7 @@ from ..rows.row import Row, file_of
 from ..rows.values import explain_flag
 from .card import dataset_card
 from .render import plain_facts, render
-from .set_summary import SetFacts, Summary, summarize
+from .set_summary import SetFacts, Summary, for_drawings, summarize
 
 AUGMENTATIONS = "augmentations.jpg"
 """A picture in the folder of a dataset from `augment`. It shows a sample before and after each kind of change."""
@@ -84,6 +85,7 @@ def write_page(folder: Path, facts: SetFacts, rows: Sequence[Row], summary: Summ
         summary=summary,
         facts=plain_facts({"images": summary.images, **facts.entries}),
         prompts=facts.prompts,
+        for_drawings=[sentence(line) for line in for_drawings(rows)],
         classes=list(zip(tags, [count.cells() for count in summary.classes], strict=True)),
         reading=facts.reading,
         flags=[(kind, explain_flag(kind)) for kind in summary.kinds],

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import chain
 from types import MappingProxyType
 from typing import Any
 
 from ..errors import UserError
-from ..files.messages import plural, sentence, show_counts
+from ..files.messages import first_of, plural, sentence, show_counts
 from ..models.short_names import EMBEDDED, FOR_DRAWINGS
 from ..rows.row import Row
 from ..rows.values import flag_kind
@@ -28,10 +28,6 @@ class SetFacts:
     """Class → reason → the number of images that were drawn and rejected for it."""
     reading: Sequence[str] = ()
     """Lines about how an imported set was understood."""
-
-    def with_entry(self, name: str, fact: str) -> SetFacts:
-        """The facts with one more."""
-        return replace(self, entries={**self.entries, name: fact})
 
 
 @dataclass(frozen=True)
@@ -105,9 +101,37 @@ def summarize(
     )
 
 
+def samples_from(rows: Iterable[Row], name: str) -> str:
+    """The sets that samples come from, with their models: `40 of pets (mini), 12 of c1`. name: the set of rows without
+    an `origin`."""
+    models = defaultdict[str, list[str | None]](list)
+    for row in rows:
+        models[str(row.origin or name).partition("/")[0]].append(row.model)
+    texts = list[str]()
+    for source, of_rows in models.items():
+        known = ", ".join(sorted({*filter(None, of_rows)}))
+        texts.append(f"{len(of_rows)} of {source}" + f" ({known})" * bool(known))
+    return first_of(texts, in_all=True)
+
+
+def provenance(rows: Sequence[Row]) -> dict[str, str]:
+    """Fact → text: what made images and masks, what people decided, and the parts."""
+    reviews = [row.decided for row in rows if row.decided.verdict or row.decided.corrected]
+    decisions = Counter(review.verdict for review in reviews if review.verdict)
+    decided = show_counts({**decisions, "corrected": sum(bool(review.corrected) for review in reviews)})
+    return {
+        "drawn by": show_counts(Counter(row.model for row in rows if row.model and not row.of_photo)) or "–",
+        "photographs": str(sum(row.source is not None for row in rows)),
+        "masks by": show_counts(Counter(f"{row.model or ''} {row.method}" for row in rows if row.method)) or "–",
+        "reviewed": f"{len(reviews)} of {plural(len(rows), 'image')}" + f" ({decided})" * bool(decided),
+        "parts": show_counts(Counter(row.part for row in rows)),
+    }
+
+
 def for_drawings(rows: Iterable[Row]) -> list[str]:
-    """The embedded models that made masks of photographs, sorted: see `FOR_DRAWINGS`."""
-    return sorted({row.model for row in rows if row.of_photo and row.model and row.model in EMBEDDED})
+    """A line about each embedded model that made masks of photographs: see `FOR_DRAWINGS`."""
+    names = {row.model for row in rows if row.of_photo and row.model in EMBEDDED}
+    return [f"model {name} {FOR_DRAWINGS}" for name in sorted(filter(None, names))]
 
 
 def doubts(rows: Sequence[Row]) -> list[str]:
@@ -117,7 +141,7 @@ def doubts(rows: Sequence[Row]) -> list[str]:
     lines = list[str]()
     if count:
         lines.append(_unchecked_line(count, len(rows)))
-    return [*lines, *(f"model {name} {FOR_DRAWINGS}" for name in for_drawings(rows))]
+    return [*lines, *for_drawings(rows)]
 
 
 def _unchecked_line(unchecked: int, images: int) -> str:

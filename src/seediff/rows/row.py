@@ -236,6 +236,9 @@ class Row(Kept, frozen=True, kw_only=True):
     model: Annotated[Text, Key("the model that made the sample", in_viewer=True)] = None
     method: Annotated[Text, Key("the method that made the mask", in_viewer=True)] = None
     version: Annotated[Text, Key("the SeeDiff version that made the sample")] = None
+    trained_on: Annotated[
+        bool | None, Key("only `predict`: true if the segmenter was trained on the image", of_mask=True)
+    ] = None
     instances: Annotated[Ids, Key("only with `instances/`: the class ids of the objects 1, 2, …")] = None
     instance_scores: Annotated[
         tuple[Share, ...] | None, Key("their [scores](objects.md) in [0, 1], if they are known")

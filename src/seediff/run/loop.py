@@ -300,7 +300,8 @@ def _complete(job: AnyJob, out: Path, records: Records) -> None:
     facts = job.about(left_out)
     made = _count(job, records)
     if made < job.count:
-        facts = facts.with_entry("ended early", f"{made} of the {job.count} asked for were made")
+        ended = {"ended early": f"{made} of the {job.count} asked for were made"}
+        facts = replace(facts, entries={**facts.entries, **ended})
     job.complete(with_splits(rows, out), facts, out)
 
 

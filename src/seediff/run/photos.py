@@ -21,7 +21,6 @@ from ..files.photo_files import Photo, find_named
 from ..files.reading import read_csv
 from ..models.describe import ModelInfo
 from ..models.short_names import FOR_DRAWINGS, REAL
-from ..report.set_summary import SetFacts
 from ..rows.row import FAILED, Row, failed_row
 from .job import Job, ModelJob
 
@@ -120,12 +119,6 @@ class SeenPhotoJob(PhotoJob[SeenConfig], ModelJob[SeenConfig, PhotoSpec]):
     def doubts(self) -> Sequence[str]:
         line = doubt_line(self.model_info, self.config.model_label)
         return [line] if line else []
-
-    def about(self, left_out: Sequence[Row]) -> SetFacts:
-        facts = super().about(left_out)
-        if self.doubts:
-            facts = facts.with_entry("note", "; ".join(self.doubts))
-        return facts
 
 
 def doubt_line(info: ModelInfo, label: str) -> str:

@@ -19,6 +19,7 @@ from ..files.photo_files import Photo, find_photos, photo_list
 from ..models.fingerprint import weights_fingerprint
 from ..rows.row import Row
 from ..train.models import read_about
+from ..train.stages import image_digest
 from ..version import __version__
 from ..workers import Progress
 from .job import Made, Ready, gpu_of
@@ -60,6 +61,13 @@ class PredictJob(PhotoJob[PredictConfig]):
     def classes(self) -> Sequence[str]:
         return read_about(Path(self.config.model))[1]
 
+    @cached_property
+    def trained_on(self) -> frozenset[str]:
+        """The digests of the pictures that the segmenter was trained on."""
+        from ..train.record import read_trained_on  # imports torch
+
+        return read_trained_on(Path(self.config.model))
+
     def check(self) -> None:
         from ..train.predict import check_segmenter  # imports torch
 
@@ -83,6 +91,8 @@ class PredictJob(PhotoJob[PredictConfig]):
     def encoded(self, spec: PhotoSpec, pixels: np.ndarray, labels: np.ndarray) -> Encoded:
         """The row and files of a photograph. pixels: (H, W, 3) uint8. labels: (H, W) uint8."""
         row = Row(source=spec.photo.name, method=self.config.command, version=__version__)
+        if image_digest(spec.photo.path) in self.trained_on:
+            row = row.replace(trained_on=True)
         with self.timer("writing"):
             image = encode_photo(spec.photo.path, pixels)
             return encode_sample(Sample(image, labels, row=row, name=self.name_of(spec)), self.classes)

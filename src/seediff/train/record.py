@@ -68,7 +68,7 @@ def step_numbers(rate: float, losses: Mapping[str, float], norm: float, miou: fl
 
 def write_trained_on(out: Path, samples: Iterable[Sample]) -> None:
     """Write trained_on.txt, by which `evaluate` recognises the pictures of these samples under any name."""
-    digests = sorted({image_digest(sample) for sample in samples})
+    digests = sorted({image_digest(sample.image_file) for sample in samples})
     write_atomic(out / TRAINED_ON, "".join(f"{digest}\n" for digest in digests).encode())
 
 

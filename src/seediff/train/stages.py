@@ -268,8 +268,8 @@ def find_doubts(data: TrainingData, config: TrainConfig) -> list[str]:
 
     # 2. Pictures of both kinds
     if data.validation:  # otherwise no picture needs to be read
-        trained = set(map(image_digest, items))
-        both = sum(image_digest(item) in trained for item in data.validation)
+        trained = {image_digest(item.image_file) for item in items}
+        both = sum(image_digest(item.image_file) in trained for item in data.validation)
         if both:
             of_all = f"{both} of {len(data.validation)} samples for validation"
             lines.append(f"{of_all} are also trained on, so its scores are too high")
@@ -284,9 +284,9 @@ def find_doubts(data: TrainingData, config: TrainConfig) -> list[str]:
     return lines
 
 
-def image_digest(item: Sample) -> str:
-    """A digest of the bytes of a sample's picture file."""
-    return hashlib.blake2b(stored_bytes(item.image_file), digest_size=8).hexdigest()
+def image_digest(image: Path | bytes) -> str:
+    """A digest of the bytes of a picture's file. image: the file, or its bytes."""
+    return hashlib.blake2b(stored_bytes(image), digest_size=8).hexdigest()
 
 
 def validation_steps(stages: Sequence[Stage], batch_size: int, validate_every: int | None) -> list[int]:

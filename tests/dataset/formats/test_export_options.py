@@ -100,9 +100,9 @@ def test_cutouts_follow_the_mask_or_soft_masks_unless_the_mask_was_replaced(tmp_
     edge = [42, 212, 212, 42, 0, 0]  # opaque inside, half and half at the mask's edge
     assert alpha(tmp_path / "masks/cat/trip/soft.png") == alpha(tmp_path / "masks/cat/corrected.png") == edge
     done = export("cutouts", ("cat", "a/dog"), given, tmp_path / "out", soft=True)
-    files = ["a_dog/corrected.png", "a_dog/trip/soft.png", "cat/corrected.png", "cat/trip/soft.png"]
+    files = ["README.md", "a_dog/corrected.png", "a_dog/trip/soft.png", "cat/corrected.png", "cat/trip/soft.png"]
     assert names(tmp_path / "out") == files
-    assert (done.samples, done.files) == (3, 4)
+    assert (done.samples, done.files) == (3, 5)
     assert done.notes == ("2 samples without soft masks that describe the mask: cut out along the mask",)
     assert alpha(tmp_path / "out/cat/trip/soft.png") == [64, 128, 255, 128, 0, 0]  # not the dog's pixels
     assert alpha(tmp_path / "out/cat/corrected.png") == edge

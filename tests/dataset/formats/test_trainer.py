@@ -36,7 +36,7 @@ def grey(path):
 def test_what_trainers_read(tmp_path, weights, classes, expected):
     given = [item("trip/a.b", LABELS, PROMPT, suffix="jpg")]
     done = export("trainer", CLASSES, given, tmp_path / "out", classes=classes)
-    assert names(tmp_path / "out") == ["images/trip_a.b.jpg", "images/trip_a.b.txt", "masks/trip_a.b.png"]
+    assert names(tmp_path / "out") == ["README.md", "images/trip_a.b.jpg", "images/trip_a.b.txt", "masks/trip_a.b.png"]
     assert (tmp_path / "out/images/trip_a.b.txt").read_text() == "a cat and a dog\n"
     assert weights(tmp_path / "out/masks/trip_a.b.png").tolist() == expected
     assert done.notes[-1].startswith("1 image in JPEG: SimpleTuner finds no mask for it")
@@ -50,7 +50,7 @@ def test_soft_masks_beside_the_pictures_and_what_is_noted(tmp_path):
     given = [soft, corrected, item("none", LABELS * 0)]
     done = export("trainer", CLASSES, given, tmp_path / "out", soft=True, layout="beside")
     files = ["corrected-masklabel.png", "corrected.png", "soft-masklabel.png", "soft.png", "soft.txt"]
-    assert names(tmp_path / "out") == [f"images/{name}" for name in files]
+    assert names(tmp_path / "out") == ["README.md", *(f"images/{name}" for name in files)]
     assert (red(tmp_path / "out/images/soft-masklabel.png") * 255).tolist() == [60, 100, 200, 0, 255, 51]
     assert red(tmp_path / "out/images/corrected-masklabel.png").tolist() == [0, 1, 1, 0, 1, 1]
     assert (done.samples, done.splits) == (2, {"train": 1, "val": 1})

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -19,8 +20,11 @@ from ...config.class_names import IGNORED, check_meaning, reserved_id
 from ...errors import UserError
 from ...files.label_maps import IGNORE, voc_palette
 from ...files.messages import Notes, first_of, plural
-from ...files.outputs import check_free, put, stage_output
-from ...rows.values import SPLITS
+from ...files.outputs import CARD, check_free, put, stage_output
+from ...report.card import dataset_card
+from ...report.set_summary import SetFacts, summarize
+from ...rows.row import Row
+from ...rows.values import SPLITS, Shown, shown_classes
 from ...workers import Follow, in_order
 from ..sample import Sample, check_name, flat_name
 from ..shapes.objects import SMALLEST_SHARE, Objects, smallest_area, whole_classes
@@ -121,6 +125,8 @@ class Export(Notes):
     """Number of written pieces in masks that nobody checked."""
     tiny: int = 0
     """How many of them have fewer than TINY pixels."""
+    rows: list[Row] = field(default_factory=list[Row])
+    """What is known of the samples that are written, with the classes that their label maps show."""
     left_out: Counter[str] = field(default_factory=Counter[str])
     """Split → number of samples that are not written."""
 
@@ -143,12 +149,14 @@ class Export(Notes):
     def placed(self, encode: Callable[..., Any], **options: Any) -> Iterator[Placed]:
         """Yields each sample, ready to be written. encode: a function of a module, because it may run in another
         process. It is called as `encode(sample, labels, **options)`, with the sample's label map (H, W)."""
-        encode = partial(_encoded, len(self.classes), partial(encode, **options))
+        encode = partial(_encoded, self.classes, partial(encode, **options))
         work = self.stack.enter_context(in_order(encode, self.workers, chunk=CHUNK))
         taken: set[str] = set()
         rows = zip(self.names, self.splits, self.follow(self.samples), work(self.samples), strict=True)
-        for name, split, sample, ((height, width), encoded) in rows:
+        for name, split, sample, ((height, width), shown, encoded) in rows:
             check_name(name, taken)
+            if encoded is not None:
+                self.rows.append(sample.row.showing(shown).replace(split=split))
             yield Placed(name, split, sample, height, width, encoded)
 
     def see(self, sample: Sample, areas: Sequence[int]) -> None:
@@ -176,10 +184,12 @@ class Export(Notes):
         self.files += 1
 
 
-def _encoded(classes: int, encode: Callable[[Sample, np.ndarray], Any], sample: Sample) -> tuple[Any, Any]:
-    """((height, width), result of `encode`) for a sample. classes: the number of classes."""
-    labels = sample.labels(classes)
-    return labels.shape, encode(sample, labels)
+def _encoded(
+    classes: Sequence[str], encode: Callable[[Sample, np.ndarray], Any], sample: Sample
+) -> tuple[Any, Shown, Any]:
+    """((height, width), shown classes, result of `encode`) for a sample."""
+    labels = sample.labels(len(classes))
+    return labels.shape, shown_classes(labels, classes), encode(sample, labels)
 
 
 def export(
@@ -191,11 +201,12 @@ def export(
     *,
     workers: int = 1,
     follow: Follow = iter,
+    about: Mapping[str, Any] = MappingProxyType({}),
     **options: Any,
 ) -> Exported:
-    """Writes samples in a format, and returns what was written. `out` appears only when it is complete. options: those
-    of `ExportOptions` that the format has. `Dataset.export` describes the other arguments. Raises UserError, also if
-    there is nothing to write, and TypeError for any other option."""
+    """Writes samples in a format with a card, and returns what was written. `out` appears only when it is complete.
+    about: facts for the card. options: those of `ExportOptions` that the format has. `Dataset.export` describes the
+    other arguments. Raises UserError, also if there is nothing to write, and TypeError for any other option."""
     for key in options.keys() - {*options_of(ExportOptions, name)}:
         raise TypeError(f"{name} has no option {key}")
     chosen = ExportOptions(**options)
@@ -214,6 +225,8 @@ def export(
         write(export)
         if not export.files:
             raise UserError("classes", f"no sample shows {first_of(chosen.classes or classes)}")
+        facts = SetFacts({"format": name, **about})
+        export.put(CARD, dataset_card(facts, export.rows, summarize(export.rows, classes), exported=True))
     with_objects = sum(sample.has_objects for sample in samples)
     if with_objects and not FORMATS[name].objects:
         export.note(f"objects of {plural(with_objects, 'sample')} are left out")
