@@ -14,7 +14,6 @@ fields `samples`, `recipe` and `history` of its seediff.json.
 
 from __future__ import annotations
 
-import argparse
 import ast
 import json
 import sys
@@ -24,6 +23,7 @@ from pprint import pformat
 from typing import Any
 
 import tomli_w
+from cyclopts import App
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # when run as a script, only this folder is on the path
 
@@ -34,11 +34,19 @@ from seediff.models.short_names import EMBEDDED
 
 SET = Path(definition.__file__).parent / "embedded" / "set.toml"
 METHODS = Path(__file__).parent / "methods"
+app = App(help=__doc__, help_format="plaintext")
 
 
-def take_constants(model: str, truth_file: Path) -> None:
-    """Write the constants from the study's results into the model's preset and, for mini, into the tables' set."""
-    truth = read_json(truth_file, dict[str, Any])
+@app.command
+def constants(results: Path, *, model: str = "mini") -> None:
+    """Write the constants from a study's results into the model's preset and, for mini, into the tables' set.
+
+    Parameters
+    ----------
+    results
+        results.json of a study of truth, or of a method that was tuned.
+    """
+    truth = read_json(results, dict[str, Any])
     about = EMBEDDED[model] / "seediff.json"
     settings = read_json(about, dict[str, Any])
     found = dict(truth["preset"])
@@ -82,14 +90,5 @@ def labels(truth: dict[str, Any]) -> dict[str, dict[str, Any]]:
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["constants"])
-    parser.add_argument("truth", type=Path, help="results.json of a study of truth, or of a method that was tuned")
-    parser.add_argument("--model", choices=tuple(EMBEDDED), default="mini")
-    given = parser.parse_args()
-    take_constants(given.model, given.truth)
-
-
 if __name__ == "__main__":
-    main()
+    app()

@@ -7,12 +7,12 @@ python recipes/pictures.py clip clip.jpg                                  # the 
 
 from __future__ import annotations
 
-import argparse
 import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from cyclopts import App
 from PIL import Image
 
 import seediff
@@ -24,13 +24,13 @@ from seediff.files.image_files import compress_image
 from seediff.files.outputs import write_atomic
 
 ROOT = Path(__file__).parents[1]
+app = App(help=__doc__, help_format="plaintext")
 
 
-def draw_sheet(dataset: Path, columns: int, side: int) -> np.ndarray:
-    """(H, W, 3) uint8: a dataset's images, each beside a copy with its mask, in rows of `columns`, sorted by class.
-
-    side: the longer side of an image, at most. Raises UserError if the folder is not a finished dataset.
-    """
+@app.command
+def sheet(dataset: Path, out: Path, *, columns: int = 6, side: int = 128) -> None:
+    """A dataset's images, each beside a copy with its mask, in rows of `columns`, sorted by class. side: pixels of an
+    image's longer side, at most. Raises UserError if the folder is not a finished dataset."""
     tiles, labels = [], []
     for sample in sorted(Dataset.open(dataset), key=lambda sample: sample.metadata["class_ids"]):
         ids, numbers = sample.label_map, None
@@ -41,7 +41,7 @@ def draw_sheet(dataset: Path, columns: int, side: int) -> np.ndarray:
         tiles.append(np.hstack([shrink(image, side, Image.Resampling.BOX) for image in (sample.image, laid_over)]))
         named = [name for name in sample.metadata["classes"] if name != SEGMENT]
         labels.append(", ".join(named) or ("" if SEGMENT in sample.metadata["classes"] else "nothing found"))
-    return contact_sheet(tiles, columns, labels)
+    write(out, contact_sheet(tiles, columns, labels), quality=85)
 
 
 def run_block(page: str = "README.md", word: str = "") -> dict[str, Any]:
@@ -52,44 +52,32 @@ def run_block(page: str = "README.md", word: str = "") -> dict[str, Any]:
     return names
 
 
-def draw_block() -> np.ndarray:
-    """(H, W, 3) uint8: README's drawing, the heat map of each class, and the masks."""
+@app.command
+def block(out: Path) -> None:
+    """README's drawing, the heat map of each class, and the masks."""
     names = run_block()
     image, result, seen = names["image"], names["result"], names["seen"]
     heats = [np.asarray(seen.heatmap(name).over(image)) for name in result.classes]
     tiles = [np.asarray(image), *heats, overlay(np.asarray(image), result.label_map, dim=0.5)]
     labels = ["image", *(f'heat map of "{name}"' for name in result.classes), f"masks: {', '.join(result.classes)}"]
-    return contact_sheet([fit_side(tile, 180, Image.Resampling.BICUBIC) for tile in tiles], len(tiles), labels)
+    write(out, contact_sheet([fit_side(tile, 180, Image.Resampling.BICUBIC) for tile in tiles], len(tiles), labels))
 
 
-def draw_clip() -> np.ndarray:
-    """(H, W, 3) uint8: the frames of the clip of docs/script.md above their masks."""
+@app.command
+def clip(out: Path) -> None:
+    """The frames of the clip of docs/script.md above their masks."""
     masks = run_block("docs/script.md", "clips")["masks"]
     shown = [overlay(mask.pixels, mask.label_map) for mask in masks]
     frames = [f"frame {number}" for number in range(1, len(masks) + 1)]
     named = [f"mask: {', '.join(mask.classes)}" for mask in masks]
-    return contact_sheet([mask.pixels for mask in masks] + shown, len(masks), frames + named)
+    write(out, contact_sheet([mask.pixels for mask in masks] + shown, len(masks), frames + named))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    kinds = parser.add_subparsers(dest="kind", required=True)
-    for kind in ("sheet", "block", "clip"):
-        options = kinds.add_parser(kind)
-        if kind == "sheet":
-            options.add_argument("dataset", type=Path, help="folder that `seediff generate` filled")
-        options.add_argument("out", type=Path, help="JPEG to write")
-        if kind == "sheet":
-            options.add_argument("--columns", type=int, default=6)
-            options.add_argument("--side", type=int, default=128, help="pixels of an image's longer side, at most")
-    given, quality = parser.parse_args(), 90
-    if given.kind == "sheet":
-        picture, quality = draw_sheet(given.dataset, given.columns, given.side), 85
-    else:
-        picture = draw_block() if given.kind == "block" else draw_clip()
-    write_atomic(given.out, compress_image(picture, "JPEG", quality=quality, subsampling=0, optimize=True))
-    print(f"{given.out}: {picture.shape[1]} × {picture.shape[0]} pixels")
+def write(out: Path, picture: np.ndarray, quality: int = 90) -> None:
+    """Write a JPEG. picture: (H, W, 3) uint8."""
+    write_atomic(out, compress_image(picture, "JPEG", quality=quality, subsampling=0, optimize=True))
+    print(f"{out}: {picture.shape[1]} × {picture.shape[0]} pixels")
 
 
 if __name__ == "__main__":
-    main()
+    app()

@@ -12,7 +12,6 @@ instead. Sentences about figures, and tables on pages, are edited by hand.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import io
 import json
@@ -31,6 +30,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from cyclopts import App
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # when run as a script, only this folder is on the path
@@ -46,6 +46,7 @@ from seediff.files.outputs import write_atomic
 from seediff.files.reading import read_toml
 from seediff.models.short_names import EMBEDDED
 
+app = App(help=__doc__, help_format="plaintext")
 ROOT = Path(__file__).parents[1]
 TABLE = ROOT / "recipes" / "outputs.toml"
 RECORD = ROOT / "docs" / "ingredients.json"
@@ -216,35 +217,41 @@ def page_image(data: bytes) -> bytes:
     return buffer.getvalue()
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        "renew.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("names", nargs="*", help="outputs; all by default")
-    parser.add_argument("--dry-run", action="store_true", help="print the plan and do nothing")
-    parser.add_argument("--anew", action="store_true", help="also what is current")
-    parser.add_argument("--data", nargs="*", default=[], metavar="NAME=FOLDER", help="folders that outputs need")
-    given = parser.parse_args(arguments)
+@app.default
+def main(*names: str, dry_run: bool = False, anew: bool = False, data: tuple[str, ...] = ()) -> int:
+    """Renew outputs.
+
+    Parameters
+    ----------
+    names
+        Outputs; all by default.
+    dry_run
+        Print the plan and do nothing.
+    anew
+        Also what is current.
+    data
+        NAME=FOLDER of a folder that outputs need; repeat the option for several.
+    """
     outputs = read_outputs()
-    if unknown := set(given.names) - {output.name for output in outputs}:
-        parser.error(f"there is no output {min(unknown)}; there are {', '.join(output.name for output in outputs)}")
-    folders = {name: Path(folder).absolute() for name, _, folder in (text.partition("=") for text in given.data)}
+    if unknown := set(names) - {output.name for output in outputs}:
+        sys.exit(f"there is no output {min(unknown)}; there are {', '.join(output.name for output in outputs)}")
+    folders = {name: Path(folder).absolute() for name, _, folder in (text.partition("=") for text in data)}
     stale = out_of_date(outputs)
     minutes = 0.0
     failed = False
     for output in outputs:
-        if given.names and output.name not in given.names:
+        if names and output.name not in names:
             continue
-        wanted = given.anew or output.name in stale
+        wanted = anew or output.name in stale
         why = f"out of date: {', '.join(stale[output.name])}" if output.name in stale else "current"
         missing = [name for name in output.needs if not (shutil.which(name) or folders.get(name, ROOT / name).is_dir())]
         obstacle = f"; needs {', '.join(missing)}" if missing else ""
-        if given.dry_run or (wanted and obstacle):
+        if dry_run or (wanted and obstacle):
             print(f"{output.minutes:4} min  {output.name:24}{why}{obstacle}")
         if not wanted or obstacle:
             continue
         minutes += output.minutes
-        if not given.dry_run and (given.anew or changed(output, read_record())):  # remade ingredients may be unchanged
+        if not dry_run and (anew or changed(output, read_record())):  # remade ingredients may be unchanged
             problem = make(output, ROOT / "runs" / "renew", folders)
             failed |= bool(problem)
             print(f"{output.name}: {problem or 'done'}", flush=True)
@@ -253,4 +260,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    app()

@@ -52,10 +52,7 @@ SMALL = {
 """Command → options that it gets, whether its line has them or not."""
 FEW_IMAGES = ((r"steps=500", "steps=2"), (r"per_class=\d+", "per_class=1, steps=2"))
 """The same in Python."""
-RECIPES = {
-    "recipes.drawn_classes": "recipes.drawn_classes",
-    **{f"recipes.{name}": f"recipes.{name}.__main__" for name in ("mini", "studies", "tables")},
-}
+RECIPES = {f"recipes.{name}": f"recipes.{name}.__main__" for name in ("mini", "studies", "tables")}
 """Programs beside the package, which fetch art, draw and train for hours: parsed alone."""
 WELL = ("README.md", "docs/first.md")
 """What these pages go on with must be drawn well: by `mini` itself. On the others the embedded models are narrow

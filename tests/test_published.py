@@ -8,7 +8,8 @@ from numbers_nearly import assert_nearly
 import recipes.mini.__main__ as mini
 import recipes.studies.__main__ as studies
 import recipes.tables.__main__ as recipes_tables
-from recipes import drawn_classes, renew
+from recipes import renew
+from recipes.studies import drawings
 from recipes.studies.markdown import sections
 from recipes.studies.truth import COLUMNS, SECTIONS, TITLES
 from recipes.tables.results import write_table
@@ -108,8 +109,8 @@ def test_the_pasted_table_says_what_the_results_do():
                 assert {method: figures(cell) for method, cell in pasted[heading].items()} == own
 
 
-def test_the_table_of_drawn_classes_says_what_the_results_do():
+def test_the_table_of_redrawing_says_what_the_results_do():
     page = (DOCS / "truth.md").read_text(encoding="utf-8").splitlines()
     sets = json.loads((DOCS / "drawn.json").read_text(encoding="utf-8"))["sets"]
     assert len(sets) == 4
-    assert not {drawn_classes.row(name, counts) for name, counts in sets.items()} - {*page}
+    assert not {drawings.row(name, counts) for name, counts in sets.items()} - {*page}

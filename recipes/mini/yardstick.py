@@ -27,8 +27,6 @@ from .world import render_scene
 SEGMENTER = FOLDER / "segmenter.safetensors"
 SCENE_SEED = 1000  # scenes of the training split that the embedded model did not learn from
 CHECK_SCENES = 300
-EMPTY_SHARE = 0.01
-"""A class with a smaller share of the image counts as not drawn."""
 BATCH = 50
 
 
@@ -112,11 +110,6 @@ def segment_known(network: Segmenter, images: np.ndarray, classes: list[tuple[st
         allowed = [0, *(CLASSES.index(c) + 1 for c in names)]
         label_maps.append(_IDS[np.array(allowed)[logits[allowed].argmax(0).numpy()]])
     return label_maps
-
-
-def finds(label_map: np.ndarray, class_name: str) -> bool:
-    """Whether a label map of `segment_known` has the class, which otherwise counts as not drawn."""
-    return bool((label_map == CLASS_IDS[class_name]).mean() >= EMPTY_SHARE)
 
 
 def segmenter_iou(network: Segmenter, scenes: list[Scene]) -> float:

@@ -8,7 +8,8 @@ from cyclopts import App
 
 from seediff.cli.main import main
 
-from .generated import run_generated
+from .doubt import run_faults, run_loop
+from .drawings import run_redrawing, run_review
 from .segments import run_segments
 from .truth import run_truth, run_tune
 
@@ -18,7 +19,7 @@ app = App(
     help_format="markdown",
     result_action="return_value",
 )
-for command in (run_truth, run_tune, run_generated, run_segments):
+for command in (run_truth, run_tune, run_segments, run_redrawing, run_review, run_faults, run_loop):
     app.command(command, name=command.__name__.removeprefix("run_"))
 
 

@@ -98,7 +98,9 @@ def run_truth(
     items = captured(loaded, held, sources(chosen), seed=1)
     figures, scores, sheet = measure(track(items, scene_set, len(held)), chosen)
     result |= {"pairs": len(scores.classes), **figures}
-    write_results(out, result, sheet)
+    write_atomic(out / "results.json", (json.dumps(result, indent=1) + "\n").encode())
+    write_atomic(out / "results.md", sections(result, SECTIONS, COLUMNS).encode())
+    write_atomic(out / "scenes.png", compress_image(sheet))
     return result
 
 
@@ -150,7 +152,7 @@ def measure(items: Iterable[Captured], chosen: Chosen) -> tuple[dict[str, Any], 
     figures: dict[str, Any] = {kind: {} for kind in KINDS}
     for (kind, name), setting in chosen.items():
         row = scores.summary(settings.index(setting))
-        if kind in KINDS[:2] and name != RIVAL and (kind, RIVAL) in chosen:
+        if kind in KINDS[:2] and name != RIVAL:
             row[f"ahead_of_{RIVAL}"] = scores.ahead(settings.index(setting), settings.index(chosen[kind, RIVAL]))
         figures[kind][name] = row | {"setting": setting.table()}
     return figures, scores, sheet
@@ -177,9 +179,3 @@ def image_grid(scenes: Sequence[Scene], label_maps: Sequence[Mapping[str, np.nda
         tiles += [scene.image, *(overlay(scene.image, shown[mask]) for mask in row.values())]
         labels += [", ".join(scene.classes), *row]
     return contact_sheet(tiles, len(tiles) // len(scenes), labels)
-
-
-def write_results(out: Path, result: Mapping[str, Any], sheet: np.ndarray) -> None:
-    write_atomic(out / "results.json", (json.dumps(result, indent=1) + "\n").encode())
-    write_atomic(out / "results.md", sections(result, SECTIONS, COLUMNS).encode())
-    write_atomic(out / "scenes.png", compress_image(sheet))

@@ -10,7 +10,7 @@ from random_maps import random_maps
 
 from recipes.mini.sets import load_set
 from recipes.mini.yardstick import iou
-from recipes.studies import generated, pairs, settings, truth, tuning
+from recipes.studies import pairs, settings, truth, tuning
 from recipes.studies.score import score, sweep
 from recipes.studies.settings import METHOD_NAMES, PAPER
 from recipes.studies.truth import run_truth
@@ -36,7 +36,7 @@ def small(monkeypatch):
     monkeypatch.setattr(settings, "LAYERS", ("all",))
     monkeypatch.setattr(tuning, "PAMRS", settings.PAMRS[:1])
     monkeypatch.setattr(tuning, "BETAS", settings.BETAS[::4])
-    for study in (truth, generated, pairs):
+    for study in (truth, pairs):
         monkeypatch.setattr(study, "load_set", halved)
 
 

@@ -1,6 +1,6 @@
 """How often 95 % intervals of `seediff evaluate` cover the true score, in simulated sets of pictures.
 
-    python recipes/coverage.py
+    python benchmarks/coverage.py
 
 Of 27 classes, pictures show 7 often (half of the pictures), 10 at times (12 %) and 10 seldom (3 %). False positives may
 also be in pictures that do not show the class. The true scores are those of 200,000 pictures.
