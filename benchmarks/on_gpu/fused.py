@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from seediff.attention import fused
+from seediff.attention.launches import Launches
 from seediff.attention.probabilities import Scores, Target, add_probabilities
 from seediff.models.families import network_family
 
@@ -60,7 +60,7 @@ def compare(device: str, dtype: str, width: int) -> dict[str, Any]:
 
 def add_by_kernels(parts: Sequence[Target], scores: Scores, *, normalize: bool, finite: torch.Tensor) -> None:
     """By the kernels alone: plain torch does not follow a tile that the card refuses."""
-    fused.Launches(parts, scores, normalize=normalize)([*parts], scores, finite)
+    Launches(parts, scores, normalize=normalize)([*parts], scores, finite)
 
 
 def largest_difference(device: str, dtype: torch.dtype, width: int, shape: Shape) -> float:

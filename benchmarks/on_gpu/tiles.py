@@ -11,9 +11,9 @@ import torch
 
 from on_gpu.device import seconds
 from on_gpu.fused import add_by_kernels
-from seediff.attention import fused
-from seediff.attention.fused import Tile
+from seediff.attention import launches
 from seediff.attention.probabilities import Scores, Target, add_probabilities
+from seediff.attention.tiles import Tile
 
 
 class Layer(NamedTuple):
@@ -121,7 +121,7 @@ def tune(device: str, dtype: str, layer: Layer, tiles: Sequence[Tile]) -> dict[s
     found: dict[str, Any] = {}
     for tile in tiles:
         name = f"{tile.rows} × {tile.columns}, {tile.warps} warps, {tile.stages} stages"
-        with mock.patch.object(fused, "tile_of", return_value=tile):
+        with mock.patch.object(launches, "tile_of", return_value=tile):
             try:
                 found[name] = {"all": milliseconds(device, add), **by_kernel(device, add)}
             except Exception as error:  # a tile that does not fit is an answer

@@ -14,7 +14,6 @@ import numpy as np
 from cyclopts import Parameter
 
 from recipes.mini.sets import load_set
-from seediff.attention.windows import seen_window
 from seediff.dataset.dataset import Dataset
 from seediff.errors import UserError
 from seediff.files.image_files import read_photo
@@ -22,6 +21,7 @@ from seediff.files.label_maps import IGNORE
 from seediff.files.names import match_names
 from seediff.files.photo_files import find_photos
 from seediff.mini.scenes import CLASS_IDS
+from seediff.view import seen_window
 
 SceneSet = Annotated[Literal["truth", "shift"], Parameter(name="--set")]
 

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 
 from seediff.attention.maps import AttentionMaps
-from seediff.attention.windows import View
 from seediff.config.methods import CaptureConfig
 from seediff.masks.make_masks import enlarge, refine, soft_mask
 from seediff.masks.steps import SoftMask
 from seediff.metrics.scores import Figure, draw_counts
 from seediff.mini.scenes import CLASS_IDS, Scene
+from seediff.view import View
 
 from .capture import Captured
 from .settings import Setting

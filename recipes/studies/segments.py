@@ -18,7 +18,6 @@ from PIL import Image
 from rich.progress import track
 from scipy.cluster.vq import kmeans2
 
-from seediff.attention.windows import View
 from seediff.config.methods import SEGMENT_OPTIONS, SegmentConfig
 from seediff.config.settings import check_table
 from seediff.drawing.colours import UNNAMED
@@ -33,6 +32,7 @@ from seediff.metrics.scores import Figure, accuracy, class_iou, mean_figure, mea
 from seediff.models.load import Model, load_model
 from seediff.segments.labelling import follow_edges, label
 from seediff.segments.make_segments import capture_inputs, propose
+from seediff.view import View
 
 from .markdown import sections
 from .pairs import Pairs, SceneSet, folder_pairs, scene_pairs

@@ -14,8 +14,8 @@ from builders.plans import capturing
 from builders.same_maps import assert_same_maps
 from builders.twins import small_unet
 
-from seediff.attention import fused, kernels, running_maps
-from seediff.attention.fused import Tile, add_probabilities_fused
+from seediff.attention import fused, kernels, running_maps, tiles
+from seediff.attention.fused import add_probabilities_fused
 from seediff.attention.probabilities import Scores, Target, add_probabilities
 from seediff.errors import Notice
 from seediff.models.layers import KINDS
@@ -23,13 +23,13 @@ from seediff.models.layers import KINDS
 pytestmark = pytest.mark.slow
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-TILE = Tile(16, 32, 1)
+TILE = tiles.Tile(16, 32, 1)
 
 
 @pytest.fixture(autouse=True)
 def small_tiles(monkeypatch):
     """So that there are several each way, and a part of one, in a map that an interpreter gets through."""
-    monkeypatch.setattr(fused, "choose_tile", lambda *_, **__: TILE)
+    monkeypatch.setattr(tiles, "choose_tile", lambda *_, **__: TILE)
     monkeypatch.setattr(fused, "_prepared", {})
     monkeypatch.setattr(fused, "_told", set())
 
@@ -122,12 +122,12 @@ COMPILED = """
 import json, re, sys
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource, compile
-from seediff.attention import fused, kernels
+from seediff.attention import kernels, tiles
 
 
 def compiled(width, major, minor, shared):
     channels = max(16, 1 << (width - 1).bit_length())
-    tile = fused.choose_tile(channels, fused.Card((major, minor), shared))
+    tile = tiles.choose_tile(channels, tiles.Card((major, minor), shared))
     target = GPUTarget("cuda", 10 * major + minor, 32)
     constants = {"ROWS": tile.rows, "COLUMNS": tile.columns, "CHANNELS": channels, "UNIT": 8}
     constants |= {"HAS_BIAS": False, "NORMALIZE": True, "PER_COLUMN": False}
@@ -221,7 +221,7 @@ def test_where_a_card_refuses_a_tile_plain_torch_computes_after_one_warning(kern
 
 
 def test_cards_without_tensor_cores_for_triton_use_plain_torch_without_a_warning(monkeypatch):
-    monkeypatch.setattr(fused, "card_of", lambda _: fused.Card((7, 5), 64 << 10))
+    monkeypatch.setattr(fused, "card_of", lambda _: tiles.Card((7, 5), 64 << 10))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert not fused.runs_kernels.__wrapped__(torch.device("cpu"))

@@ -170,7 +170,7 @@ def by_the_book(model, photos=(), *, capture=CaptureConfig(), **options):  # noq
     if guided and book.calls == 2:  # the call with the prompt comes first
         turns = Counter[str]()
         kept = [seen for seen in kept if (turns.update([seen.name]) or turns[seen.name]) % 2]
-    height, width = maps[0].latent_size
+    height, width = maps[0].lattice
     together = prompts + [options.get("negative_prompt", "")] * (guided and book.calls == 1)
     columns, text = book.columns(model, height * width, together) if book.columns else (slice(0, 0), slice(0, 0))
     shared = {"normalize": capture.normalize, "share": capture.text_share or "row"}

@@ -13,13 +13,13 @@ CLASSES = ("dog", "cat")
 
 
 def random_maps(
-    latent_size=16,
+    lattice=16,
     seed=0,
     normalized=True,
     levels=(1, 2, 4),
 ):
-    """Self- and cross-attention for "dog" (one token) and "cat" (two tokens). latent_size: a side, or both."""
-    height, width = (latent_size, latent_size) if isinstance(latent_size, int) else latent_size
+    """Self- and cross-attention for "dog" (one token) and "cat" (two tokens). lattice: a side, or both."""
+    height, width = (lattice, lattice) if isinstance(lattice, int) else lattice
     generator = torch.Generator().manual_seed(seed)
     self_attention, cross_attention = {}, {}
     for level in levels:

@@ -4,10 +4,10 @@ import torch
 import torch.nn.functional as F
 
 
-def region_maps(latent_size=32, seed=0, levels=4):
-    """{(h, w): (h·w, h·w)} float32 at L, L/2, …; rows sum to 1. latent_size: a side, or (height, width). A tenth
+def region_maps(lattice=32, seed=0, levels=4):
+    """{(h, w): (h·w, h·w)} float32 at L, L/2, …; rows sum to 1. lattice: a side, or (height, width). A tenth
     of every row is spread evenly over all positions."""
-    size = (latent_size, latent_size) if isinstance(latent_size, int) else latent_size
+    size = (lattice, lattice) if isinstance(lattice, int) else lattice
     generator = torch.Generator().manual_seed(seed)
     image = F.interpolate(torch.rand(1, 3, 5, 5, generator=generator), size, mode="nearest")
     maps = {}

@@ -23,7 +23,7 @@ def grow(maps, soft, alpha):
 
 def paper(maps, class_name, alpha, expansion, background):
     """Section 1 of the description in float64, for levels L/4, L/2, L."""
-    sides = [maps.latent_size[0] // d for d in (4, 2, 1)]
+    sides = [maps.lattice[0] // d for d in (4, 2, 1)]
     cross = {side: class_map(maps, side, class_name, side) for side in sides}
     if expansion == "none":
         soft = stretch(np.mean([up(cross[side], sides[-1]) for side in sides], 0))

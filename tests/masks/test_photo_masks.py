@@ -7,12 +7,12 @@ import pytest
 import torch
 from random_maps import random_maps
 
-from seediff.attention.windows import View, Window
 from seediff.config.methods import MaskConfig
 from seediff.masks import make_masks
 from seediff.masks.clips import ROUNDS, SAME_COLOUR, along_time, frame_weights
-from seediff.masks.make_masks import masks_of_view, refine
+from seediff.masks.make_masks import Edges, masks_of_view, refine
 from seediff.masks.steps import SoftMask
+from seediff.view import View, Window
 
 
 @pytest.mark.parametrize(("megapixels", "size"), [(0, (32, 40)), (0.01, (89, 111)), (2, (128, 160))])
@@ -22,15 +22,15 @@ def test_masks_follow_the_edges_of_the_photograph(megapixels, size):
     photo[:, 70:] = 230
     soft = torch.zeros(1, 32, 40)
     soft[:, :, 19:] = 1  # the edge is at 17.5
-    view = replace(View.whole(photo.shape, photo), shape=(32, 40), edge_megapixels=megapixels)
+    view = replace(View.whole(photo.shape, photo), shape=(32, 40))
     config = MaskConfig(pamr_dilations=(1, 2, 4))
-    kept = {}
-    refined = refine(view, soft, config, kept=kept)
+    edges = Edges(megapixels, {})
+    refined = refine(view, soft, config, edges)
     assert refined.shape[1:] == size
     shown = refined[0] > 0.5
     assert (shown == (torch.arange(size[1]) >= round(70 * size[1] / 160))).float().mean() > 0.97
-    assert torch.equal(refine(view, soft, config), refined)
-    assert len(kept) == 1
+    assert torch.equal(refine(view, soft, config, edges), refined)
+    assert len(edges.kept) == 1
     assert refine(view, soft, MaskConfig(pamr=False)) is soft
 
 

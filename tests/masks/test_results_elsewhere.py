@@ -9,10 +9,10 @@ from builders.refusals import user_error
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seediff.attention.windows import Window
 from seediff.masks.quality import confidence
 from seediff.masks.results import MaskResult
 from seediff.segments.make_segments import Segments
+from seediff.view import Window
 
 
 def result():

@@ -51,7 +51,7 @@ def test_tiles_blend_images_and_latents_of_more_than_the_autoencoders_size(sd1_f
         (image,), maps = generate(tiled, spec, size=size, steps=1)
         (whole,), own = generate(sd1_model, spec, size=size, steps=1)
         assert np.array_equal(image, whole) == same
-        assert torch.equal(maps[0].cross_attention[own[0].latent_size], own[0].cross_attention[own[0].latent_size])
+        assert torch.equal(maps[0].cross_attention[own[0].lattice], own[0].cross_attention[own[0].lattice])
         assert np.abs(image.astype(int) - whole).mean() < 8
         assert torch.equal(encode_images(tiled, [whole]), encode_images(sd1_model, [whole])) == same
 

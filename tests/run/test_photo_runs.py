@@ -68,7 +68,7 @@ def test_a_dataset_with_masks_of_the_photos_sizes(tmp_path, mask, found, photos,
     if fit == "keep":  # photographs of 96×128, 128×96, 100², 60×150, 33×47 and 96×128 are seen in their own shape
         saved = [AttentionMaps.load(tmp_path / "out" / f"attention/{photo.name}.safetensors") for photo in found]
         shapes = [(12, 16), (16, 12), (16, 16), (8, 20), (12, 20), (12, 16)]
-        assert [maps.latent_size for maps in saved] == shapes
+        assert [maps.lattice for maps in saved] == shapes
         assert (tmp_path / "out" / "images" / "1.jpg").read_bytes() == (photos / "1.jpg").read_bytes()
 
 

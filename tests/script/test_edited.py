@@ -23,7 +23,7 @@ def draw(loaded, request):
 
 def tokens_of(pipe, seen):
     """Word → the tokens in its columns, as the text encoder reads them; columns end where the text does."""
-    text = seen._attention(0).text
+    text = seen._drawn(0).attention.text
     tokenizer = pipe.processor.tokenizer
     template = getattr(pipe, "prompt_template_ti2i", "") or pipe.prompt_template_encode
     behind = template.partition("{}")[2]

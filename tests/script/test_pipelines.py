@@ -88,7 +88,7 @@ def test_maps_by_the_book(made, name):
         turns, first = Counter(), kind.guided == "calls"
         kept = [one for one in kept if (turns.update([one.name]) or turns[one.name]) % 2 == first]
     (maps,) = seen.maps
-    height, width = maps.latent_size
+    height, width = maps.lattice
     image = text = slice(0, 0)
     if book.columns:
         image, text = book.columns(SimpleNamespace(pipe=pipe), height * width, [PROMPT])

@@ -28,8 +28,8 @@ def rescaled(values):
 
 def raw(seen, word):
     """The attention to a word at the finest level, (1, 1, h, w)."""
-    maps = seen._maps(0, [word])
-    height, width = maps.latent_size
+    maps = seen._drawn(0).maps_with([word])
+    height, width = maps.lattice
     return maps.cross_attention[height, width][:, list(maps.words[word])].mean(1).view(1, 1, height, width)
 
 
@@ -44,7 +44,7 @@ def test_what_is_resized_to_the_requested_size(loaded, monkeypatch):
     with seediff.capture(pipe, normalize=False) as seen:
         pipe("a photo of a cat", generator=noise(), **given)
     cell = pipe.vae_scale_factor * pipe.transformer.config.patch_size
-    drawn = tuple(side * cell for side in seen.maps[0].latent_size)
+    drawn = tuple(side * cell for side in seen.maps[0].lattice)
     large = torch.nn.functional.interpolate(raw(seen, "cat"), drawn, mode="bilinear", align_corners=False)
     expected = pipe.image_processor.resize_and_crop_tensor(large, sides[1], sides[0])[0, 0].numpy()
     heat = seen.heatmap("cat").values

@@ -170,7 +170,7 @@ def test_what_is_no_pipeline_of_a_known_family(pipe):
     ):
         assert refusal(given).startswith(said)
     with seediff.capture(Called()) as seen:
-        seen._pipe()
+        seen._recording.pipe()
     assert seen.prompts == []
 
 
@@ -215,7 +215,7 @@ def test_attention_of_another_number_of_positions(pipe):
         return forward(states.reshape(4 * len(states), -1, states.shape[2]), **more).reshape(states.shape)
 
     attention.forward = in_tiles
-    check_kept(pipe, r"^up_blocks\.1\..*\.attn1: attends over \d+ positions instead of 4 \(token merging or tiles")
+    check_kept(pipe, r"^up_blocks\.1\..*\.attn1: computes attention of \d+ positions to \d+, and the image has 4 ")
     with seediff.capture(pipe, keep="ca"):
         draw(pipe)
 

@@ -13,7 +13,7 @@ from refusals import user_error
 
 import seediff
 from seediff.errors import Notice
-from seediff.script.recording import returned_images
+from seediff.script.returned import returned_images
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_each_call_has_its_own_result(pipe):
         draw(pipe, ["a bus", "a cat"], height=128, num_inference_steps=1)
     assert seen.image_numbers == [range(1), range(1, 3)]
     assert seen.prompts == ["a dog and a cat", "a bus", "a cat"]
-    assert [maps.latent_size for maps in seen.maps] == [(8, 8), (16, 8), (16, 8)]
+    assert [maps.lattice for maps in seen.maps] == [(8, 8), (16, 8), (16, 8)]
     assert [image.shape for image in seen.images] == [(64, 64, 3), (128, 64, 3), (128, 64, 3)]
     assert_same_maps(seen.maps[0], alone(pipe)[0], atol=0)
     assert seen.heatmap("cat", image=2).shape == (128, 64)
@@ -306,6 +306,6 @@ def test_an_error_of_capture_itself_ends_no_drawing(pipe, monkeypatch):
             assert np.array_equal(images, plain)
             draw(pipe)
         assert len(told) == 1
-        assert_same_maps(seen._maps(1, seen.words[1]), expected, atol=0)
+        assert_same_maps(seen._drawn(1).maps_with(seen.words[1]), expected, atol=0)
         with user_error(r"^(the network's call|the pipeline|\S+attn1): capture failed \(division by zero\)$"):
             seen.heatmap("dog")

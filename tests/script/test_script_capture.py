@@ -14,7 +14,7 @@ from seediff.errors import Notice
 from seediff.masks import make_masks
 from seediff.models.load import load_model
 from seediff.prompts.tokens import locate_columns
-from seediff.script import captured
+from seediff.script import word_masks
 
 
 @pytest.fixture(scope="module", params=["unet", "flux", "z_image"])
@@ -34,7 +34,7 @@ def test_maps_and_what_is_made_of_them(model):
         model.pipe(**request(model))
     for mine, theirs in zip(seen.maps, maps, strict=True):
         assert_same_maps(mine, theirs, atol=0)
-    assert [seen._maps(number, spec.classes).words for number, spec in enumerate(SPECS[:2])] == [
+    assert [seen._drawn(number).maps_with(spec.classes).words for number, spec in enumerate(SPECS[:2])] == [
         one.words for one in maps
     ]
     assert seen.words[1] == ("cat", "potted", "plant")
@@ -76,11 +76,11 @@ def test_phrases_that_contain_each_other(mini):
     prompt, phrases = "a t-shirt and a shirt", ("shirt", "t-shirt")
     with seediff.capture(mini, keep="ca") as seen:
         mini([prompt, f"a {max(phrases, key=len)} on grass"], num_inference_steps=1)
-    expected = locate_columns(seen._family.readers(mini), prompt, phrases)
-    assert seen._maps(0, phrases).words == expected
+    expected = locate_columns(seen._plan.family.readers(mini), prompt, phrases)
+    assert seen._drawn(0).maps_with(phrases).words == expected
     inner = min(phrases, key=len)
-    assert np.array_equal(seen.heatmap(inner), seen.heatmap(seen._maps(0, [inner]).words[inner]))
-    assert set(seen._maps(0, [inner]).words[inner]) > set(expected[inner])
+    assert np.array_equal(seen.heatmap(inner), seen.heatmap(seen._drawn(0).maps_with([inner]).words[inner]))
+    assert set(seen._drawn(0).maps_with([inner]).words[inner]) > set(expected[inner])
     assert seen.masks(inner, image=1, pamr=False).classes == (inner,)
     for without, named in ((inner, phrases), ("T-shirt", ("t-shirt", "T-shirt"))):
         said = f"^'{without}': is in the prompt only as another word that you named"
@@ -91,7 +91,7 @@ def test_phrases_that_contain_each_other(mini):
 def test_words_of_things_that_may_be_one_are_named(mini, monkeypatch):
     with seediff.capture(mini) as seen:
         mini("a red dog and a cat", num_inference_steps=1)
-    for module in (captured, make_masks):
+    for module in (word_masks, make_masks):
         monkeypatch.setattr(module, "mixed", lambda *_: [1])
     with pytest.warns(Notice, match=r"^cat: the mask nearly coincides with another class's") as said:
         assert "mixed:cat" in seen.masks("dog", "cat").flags

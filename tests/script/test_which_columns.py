@@ -29,7 +29,7 @@ def test_the_limit_is_the_runs_own(loaded, name, limit, before, column):
         with user_error("^'cat' is not in the prompt .*"):
             seen.heatmap("cat")
     else:
-        assert seen._maps(0, ["cat"]).words["cat"][-1] == column
+        assert seen._drawn(0).maps_with(["cat"]).words["cat"][-1] == column
 
 
 def test_pipelines_without_a_tokenizer(loaded):
@@ -47,7 +47,7 @@ def test_pipelines_without_a_tokenizer(loaded):
         seen.heatmap("cat")
     with seediff.capture(pipe, prompt="a photo of a cat", tokenizer=full.tokenizer_2) as seen:
         pipe(**given)
-    assert seen._maps(0, ["cat"]).words == {"cat": (4,)}
+    assert seen._drawn(0).maps_with(["cat"]).words == {"cat": (4,)}
 
 
 ALONE = "a photo of a cat and a bus"
@@ -66,7 +66,7 @@ def test_tokenizers_that_are_named_for_a_network(loaded, name):
         pipe(prompt=ALONE, **{**HOW, "num_inference_steps": 2})
     (maps,) = seen.maps
     columns = next(iter(maps.cross_attention.values())).shape[1]
-    state = seen._attention(0).text.readings[-1].reader
+    state = seen._drawn(0).attention.text.readings[-1].reader
     length = state.limit + (state.first or 0)
     text = read_text(None, family, named, {"prompt": ALONE}, length, columns, behind_pictures=False)
     assert text.find(["cat", "bus"]) == {word: maps.words[word] for word in ("cat", "bus")}
@@ -87,7 +87,7 @@ def test_a_pipeline_that_encodes_in_its_own_way(sd1_model):
         seen.heatmap("cat")
     with seediff.capture(other, prompt="a dog and a cat") as seen:
         other(text, **HOW)
-    assert seen._maps(0, ["cat"]).words == {"cat": (5,)}
+    assert seen._drawn(0).maps_with(["cat"]).words == {"cat": (5,)}
     with seediff.capture(other, prompt=text) as seen:
         other(text, **HOW)
     with user_error(r"^'cat': the named text has '\(dog:1.5\)', which looks like a weight: it must be"):
@@ -119,7 +119,7 @@ def test_embeddings_in_chunks(sd1_model, named, column):
         with user_error(r"^'cat': .*154 columns were given: write BREAK between the chunks of the named text"):
             seen.heatmap("cat")
     else:
-        assert seen._maps(0, ["cat"]).words == {"cat": (column,)}
+        assert seen._drawn(0).maps_with(["cat"]).words == {"cat": (column,)}
 
 
 def test_a_transformers_embeddings_in_chunks(loaded):

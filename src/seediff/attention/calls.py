@@ -22,7 +22,7 @@ import torch
 
 from ..errors import UserError
 from ..models.hooks import NetworkInputs
-from .maps import Grid, grid_at
+from .lattice import Grid, grid_at
 from .plan import CapturePlan
 from .which_rows import Encoded, Texts, find_rows, states_of
 
@@ -40,8 +40,8 @@ class NetworkCall:
     """The number of rows."""
     rows: range | tuple[int, ...]
     """The numbers of the rows with the prompt, whose attention is recorded."""
-    latent_size: Grid
-    """(height, width) of the latents."""
+    lattice: Grid
+    """(height, width) of L, in positions."""
     texts: Sequence[Texts] = ()
     """The texts of each of these rows; empty if all rows are recorded."""
     frames: int = 1
@@ -63,7 +63,7 @@ class NetworkCall:
     def layout(self) -> tuple[Any, ...]:
         """All that decides where the picture is in a product. Two calls with one layout have it at the same places."""
         columns = self.text_columns, self.other_columns
-        return self.batch, self.rows, self.latent_size, self.frames, self.frames_in_member, *columns
+        return self.batch, self.rows, self.lattice, self.frames, self.frames_in_member, *columns
 
     @property
     def images(self) -> int:
@@ -87,7 +87,7 @@ class NetworkCall:
 
     def positions(self, level: int) -> int:
         """The number of positions of a member at L / level."""
-        return self.frames_in_member * math.prod(grid_at(self.latent_size, level))
+        return self.frames_in_member * math.prod(grid_at(self.lattice, level))
 
 
 NO_CALL = NetworkCall(-1, 0, (), (0, 0))
@@ -135,7 +135,7 @@ class CallReader:
             step=self.count,
             batch=shape.batch,
             rows=rows,
-            latent_size=(shape.height, shape.width),
+            lattice=(shape.height, shape.width),
             texts=[*map(self.prompt.texts_of, numbers.values())] if self.prompt and numbers else (),
             frames=shape.frames,
             frames_in_member=1 if family.frames_in_rows else shape.frames,
@@ -144,7 +144,7 @@ class CallReader:
             other_columns=shape.other_columns,
             text_columns=shape.text_columns,
         )
-        if earlier is not NO_CALL and (earlier.latent_size, earlier.images) != (call.latent_size, call.images):
+        if earlier is not NO_CALL and (earlier.lattice, earlier.images) != (call.lattice, call.images):
             problem = "the network drew images of several sizes, or numbers of images, in one run"
             raise UserError(problem, fix="use one `with` block for each")
         if earlier is not NO_CALL and earlier.shown != call.shown:

@@ -27,6 +27,9 @@ from .network import hear_prompt, record_attention
 from .plan import CapturePlan
 from .which_rows import Encoded, check_counts
 
+Sentence = tuple[str, Sequence[str]]
+"""(prompt, classes): a text, and the classes that it names."""
+
 
 def generate_batch(
     model: Model,
@@ -55,7 +58,7 @@ def generate_batch(
     pipe = model.pipe
     height, width = image_shape(model, size)
     prompts = [spec.prompt for spec in specs]
-    texts, words, text_states = attended_texts(model, plan, prompts, [spec.classes for spec in specs])
+    texts, words, text_states = attended_texts(model, plan, [(spec.prompt, spec.classes) for spec in specs])
 
     # 2. Run the pipeline; noise comes from the CPU in float32, so that a seed means the same on every device
     noise = [torch.Generator().manual_seed(spec.seed) for spec in specs]
@@ -120,16 +123,16 @@ def draw_noise_in_float32(pipe: Any) -> Iterator[None]:
 
 @torch.no_grad()
 def attended_texts(
-    model: Model, plan: CapturePlan, prompts: Sequence[str], classes: Sequence[Sequence[str]]
+    model: Model, plan: CapturePlan, sentences: Sequence[Sentence]
 ) -> tuple[list[str], list[dict[str, tuple[int, ...]]], torch.Tensor | None]:
     """(texts, words, states) of images. texts: for each image, the text with which cross-attention is captured. words:
     for each image, class name → its token columns in that text. states: (B, T, C) text encoder states of all texts;
     None if the texts are the prompts.
 
-    model, plan: as in `generate_batch`. prompts: one per image. classes: for each prompt, the classes that it names.
+    model, plan: as in `generate_batch`. sentences: one per image.
     """
-    texts = [attended_text(plan, prompt, names) for prompt, names in zip(prompts, classes, strict=True)]
-    words = [locate_columns(model.readers, text, names) for text, names in zip(texts, classes, strict=True)]
+    texts = [attended_text(plan, *sentence) for sentence in sentences]
+    words = [locate_columns(model.readers, text, names) for text, (_, names) in zip(texts, sentences, strict=True)]
     if plan.capture.prompt is None:
         return texts, words, None
     states = model.network_inputs(texts, *image_shape(model, None))["encoder_hidden_states"]
@@ -145,13 +148,10 @@ def attended_text(plan: CapturePlan | None, prompt: str, classes: Sequence[str])
     return plan.capture.prompt.replace("{class}", join_classes(classes))
 
 
-def check_columns(
-    readers: Sequence[Reader], prompts: Iterable[tuple[str, tuple[str, ...]]], plan: CapturePlan | None
-) -> None:
+def check_columns(readers: Sequence[Reader], sentences: Iterable[Sentence], plan: CapturePlan | None) -> None:
     """Raise UserError for a prompt, or a text from `attended_text`, that a tokenizer would cut off, or that does not
-    name its classes. readers: the model's tokenizers. prompts: (prompt, the classes that it names). plan: what is
-    captured; None: not planned."""
-    for prompt, classes in prompts:
+    name its classes. readers: the model's tokenizers. plan: what is captured; None: not planned."""
+    for prompt, classes in sentences:
         for text in {prompt, attended_text(plan, prompt, classes)}:
             locate_columns(readers, text, classes)
 

@@ -1,4 +1,4 @@
-"""Three Triton kernels, which `fused.py` calls:
+"""Three Triton kernels, which launches.py launches:
 
     log_sum_exps    log₂ Σ_t exp(score) of each query, over all columns of a softmax
     head_means      the mean over heads of exp(score − log-sum-exp), for the columns of one target
@@ -76,8 +76,8 @@ def log_sum_exps(
         base = tl.where(higher == float("-inf"), 0.0, higher)
         total = total * tl.exp2(highest - base) + tl.sum(tl.exp2(scores - base[:, None]), 1)
         highest = higher
-    place = tl.program_id(1).to(tl.int64) * queries + rows
-    tl.store(out + place, highest + tl.log2(total), mask=rows < queries)
+    offsets = tl.program_id(1).to(tl.int64) * queries + rows
+    tl.store(out + offsets, highest + tl.log2(total), mask=rows < queries)
 
 
 @triton.jit
@@ -137,10 +137,10 @@ def add_divided(
     columns = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     image = tl.program_id(2).to(tl.int64)
     inside = (rows < queries)[:, None] & (columns < width)[None, :]
-    place = image * queries * width + rows.to(tl.int64)[:, None] * width + columns[None, :]
+    offsets = image * queries * width + rows.to(tl.int64)[:, None] * width + columns[None, :]
     if PER_COLUMN:
         peak = tl.load(peaks + image * width + columns, mask=columns < width, other=1.0)[None, :]
     else:
         peak = tl.load(peaks + image)
-    added = tl.load(means + place, mask=inside, other=0.0) / tl.maximum(peak, 1.1754943508222875e-38)
-    tl.store(total + place, tl.load(total + place, mask=inside, other=0.0) + added, mask=inside)
+    added = tl.load(means + offsets, mask=inside, other=0.0) / tl.maximum(peak, 1.1754943508222875e-38)
+    tl.store(total + offsets, tl.load(total + offsets, mask=inside, other=0.0) + added, mask=inside)

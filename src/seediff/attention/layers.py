@@ -8,8 +8,8 @@ Nothing is guessed. A layer that computes no product in a call, because a cache 
 nothing. Products of anything but the picture's positions do not count. A layer is refused if it computes products and
 none is the picture's, or two are.
 
-The sizes of a product say where the picture is in it, which is found once for each layer and sizes (place.py). Then it
-is cut out in one or two steps. For example, in joint attention with guidance:
+The sizes of a product say where the picture is in it: a `Cut` (cut.py), found once for each layer and sizes. It is made
+in one or two steps. For example, in joint attention with guidance:
 
     the product            (2B, H, N + T, D) queries and as many keys, a mask
     cut_picture            (B, H, N, D) queries, (B, H, N + T, D) keys, a bias
@@ -31,8 +31,8 @@ from ..errors import UserError
 from ..models.hooks import Hook
 from ..models.layers import KINDS, Kind, Layer
 from .calls import NetworkCall
-from .maps import grid_at
-from .place import Place, by_frames, columns_of_frame, cut_picture
+from .cut import Cut, by_frames, columns_of_frame, cut_picture
+from .lattice import grid_at
 from .product import Product, watch
 from .recorder import AttentionRecorder
 
@@ -60,8 +60,8 @@ class LayerRecorder:
     """Whether one of the run's products was the picture's."""
     why_not: str = ""
     """Why the run's latest other product was not the picture's; "" if there was none."""
-    places: dict[tuple[Any, ...], Place] = field(default_factory=dict)
-    """The layout of the network's call, and the sizes of a product in it → where the picture is."""
+    cuts: dict[tuple[Any, ...], Cut] = field(default_factory=dict)
+    """The layout of the network's call, and the sizes of a product in it → what is the picture's."""
 
     def hook(self) -> list[Any]:
         """Register the module's hooks, and return their handles."""
@@ -88,19 +88,19 @@ class LayerRecorder:
         call = self.call
         if call is None or attention is not self.attention or call.thread != threading.get_ident():
             return
-        watch()
+        watch(None)
         self.call = None
         if output is not None and self.why_not and not self.has_picture:
             self.recorder.fail(UserError(self.name, self.why_not, "draw without it"))
 
-    def record(self, read: Callable[[], Product]) -> None:
-        """Add a product to the running maps, if it is the picture's. read: returns it, or raises UserError."""
+    def record(self, make_product: Callable[[], Product]) -> None:
+        """Add a product to the running maps, if it is the picture's. make_product: returns it, or raises UserError."""
         if torch.is_grad_enabled():
             with torch.no_grad():
-                return self.record(read)
+                return self.record(make_product)
         try:
             if self.recorder.error is None:
-                self._record(read())
+                self._record(make_product())
         except NotThePicture as why:
             self.why_not = str(why)
         except Exception as error:
@@ -113,9 +113,9 @@ class LayerRecorder:
         call = self.call
         assert call is not None
         sizes = call.layout, product.query.shape, product.key.shape, product.mask is None
-        if sizes not in self.places:
-            self.places[sizes] = self.find(product, call)
-        place = self.places[sizes]
+        if sizes not in self.cuts:
+            self.cuts[sizes] = self.find(product, call)
+        cut = self.cuts[sizes]
         if self.has_picture:
             problem = "computes attention of the image's positions twice in one call (regional prompts?)"
             raise UserError(self.name, problem, "draw without that: only one of the two belongs to the prompt")
@@ -123,26 +123,22 @@ class LayerRecorder:
 
         # 2. Its scores
         recorder = self.recorder
-        scores = cut_picture(product, place)
+        scores = cut_picture(product, cut)
         if recorder.text_states is not None and self.layer.is_cross:
             scores = scores._replace(key=self._keys_of(recorder.text_states), bias=None)
         if call.frames_in_member > 1:
-            scores = by_frames(scores, place.spans, call.frames_in_member)
-        recorder.running.add(call.step, self.name, place, scores)
+            scores = by_frames(scores, cut.spans, call.frames_in_member)
+        recorder.running.add(call.step, self.name, cut, scores)
 
-    def find(self, product: Product, call: NetworkCall) -> Place:
-        """Where the picture is in a product. call: the call of the network. Raises NotThePicture for a product of
+    def find(self, product: Product, call: NetworkCall) -> Cut:
+        """What is the picture's in a product. call: the call of the network. Raises NotThePicture for a product of
         anything else."""
         queries, columns = product.query.shape[2], product.key.shape[2]
         positions = call.positions(self.layer.level)
         spans = self.layer.find(queries, columns, positions, call.text_columns, call.other_columns)
         if spans is None:
-            beside = 0  # columns of other things than the picture
-            if self.layer.is_joint:
-                beside = (call.text_columns or 0) + call.other_columns
-            # The first of the two lengths that differs from the picture's.
-            other = next((size - beside for size in (queries, columns) if size - beside != positions), positions)
-            raise NotThePicture(f"attends over {other} positions instead of {positions} (token merging or tiles?)")
+            sizes = f"computes attention of {queries} positions to {columns}"
+            raise NotThePicture(f"{sizes}, and the image has {positions} (token merging or tiles?)")
         count = len(product.query)
         members = call.recorded_members(count)
         if members is None:
@@ -150,7 +146,7 @@ class LayerRecorder:
         _, image, text = columns_of_frame(spans, positions, call.frames_in_member)
         spans_of = zip(KINDS, (image, text), strict=True)
         chosen: dict[Kind, slice] = {kind: span for kind, span in spans_of if span is not None and kind in self.kinds}
-        return Place(members, spans, grid_at(call.latent_size, self.layer.level), chosen)
+        return Cut(members, spans, grid_at(call.lattice, self.layer.level), chosen)
 
     def _keys_of(self, states: torch.Tensor) -> torch.Tensor:
         """The keys (B, H, T, D) that the module would have for another text. Its parts compute them, without running

@@ -1,8 +1,8 @@
 """`AttentionMaps`: the averaged self- and cross-attention of one image. Capture makes it, and every mask method reads
 it.
 
-Shape letters: (h, w) height and width of a map, N = h·w positions, T tokens, L height and width of the latent image. A
-map at level d has the size L / d. For example, with L = 64 × 64 the levels 1, 2, 4, 8 have sides of 64, 32, 16, 8.
+Shape letters: (h, w) height and width of a map, N = h·w positions, T tokens, L height and width of the lattice
+(lattice.py).
 """
 
 from __future__ import annotations
@@ -21,9 +21,7 @@ from msgspec import Meta
 from ..errors import UserError, shorten
 from ..files.outputs import write_atomic
 from ..files.tensors import encode_tensors, read_header
-
-Grid = tuple[int, int]
-"""(height, width) of a map, in positions. Positions are counted row by row."""
+from .lattice import Grid, grid_at, grid_text
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class AttentionMaps:
     """(h, w) → (N, N) float32; a row is a query, a column is a key."""
     cross_attention: Mapping[Grid, torch.Tensor]
     """(h, w) → (N, T) float32."""
-    latent_size: Grid
+    lattice: Grid
     """(height, width) of L. Methods ask for maps by their level, never by their side."""
     words: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """Class name → its token columns in T, for example {"potted plant": (5, 6)}."""
@@ -65,28 +63,28 @@ class AttentionMaps:
         )
         return replace(self, self_attention=self_maps, cross_attention=cross_maps)
 
-    def grid(self, divisor: int) -> Grid:
-        """(h, w) of a map at L / divisor."""
-        return grid_at(self.latent_size, divisor)
+    def grid(self, level: int) -> Grid:
+        """(h, w) of a map at L / level."""
+        return grid_at(self.lattice, level)
 
     def levels(self, kind: Literal["self", "cross"]) -> tuple[int, ...]:
-        """The levels of the maps of one kind, as divisors of L, from coarse to fine: for example (8, 4, 2)."""
+        """The levels of the maps of one kind, from coarse to fine: for example (8, 4, 2)."""
         return tuple(sorted(map(self.level, self._by_kind[kind]), reverse=True))
 
     def level(self, grid: Grid) -> int:
-        """The divisor of L for a map of size (h, w)."""
-        halvings = (1 << number for number in range(max(self.latent_size).bit_length() + 1))
-        return next((level for level in halvings if self.grid(level) == grid), self.latent_size[0] // grid[0])
+        """The level of a map of size (h, w)."""
+        halvings = (1 << number for number in range(max(self.lattice).bit_length() + 1))
+        return next((level for level in halvings if self.grid(level) == grid), self.lattice[0] // grid[0])
 
-    def self_at(self, divisor: int) -> torch.Tensor:
-        """Self-attention (N, N) at L / divisor. Raises UserError if this level was not captured."""
-        return self._at("self", divisor)
+    def self_at(self, level: int) -> torch.Tensor:
+        """Self-attention (N, N) at L / level. Raises UserError if this level was not captured."""
+        return self._at("self", level)
 
-    def cross_at(self, divisor: int, class_name: str) -> torch.Tensor:
-        """A class's cross-attention (h, w) at L / divisor: the mean of its tokens' maps. Raises UserError if this level
+    def cross_at(self, level: int, class_name: str) -> torch.Tensor:
+        """A class's cross-attention (h, w) at L / level: the mean of its tokens' maps. Raises UserError if this level
         was not captured, or if the class is not in the prompt."""
-        tensor = self._at("cross", divisor)
-        return tensor[:, list(self.columns(class_name))].mean(1).reshape(self.grid(divisor))
+        tensor = self._at("cross", level)
+        return tensor[:, list(self.columns(class_name))].mean(1).reshape(self.grid(level))
 
     def columns(self, class_name: str) -> tuple[int, ...]:
         """A class's token columns. Raises UserError if the class is not in the prompt."""
@@ -96,12 +94,12 @@ class AttentionMaps:
             raise UserError(problem, fix=f"its classes: {listed}")
         return self.words[class_name]
 
-    def _at(self, kind: Literal["self", "cross"], divisor: int) -> torch.Tensor:
+    def _at(self, kind: Literal["self", "cross"], level: int) -> torch.Tensor:
         maps = self._by_kind[kind]
-        grid = self.grid(divisor)
+        grid = self.grid(level)
         if grid not in maps:
-            captured = ", ".join(f"L/{level}" for level in reversed(self.levels(kind))) or "none"
-            what = f"{kind}-attention at L/{divisor} ({grid_text(grid)})"
+            captured = ", ".join(f"L/{there}" for there in reversed(self.levels(kind))) or "none"
+            what = f"{kind}-attention at L/{level} ({grid_text(grid)})"
             fix = "use maps that have it, as capture(pipe, keep='all') makes them"
             raise UserError(what, f"was not captured; captured: {captured}", fix)
         return maps[grid]
@@ -113,7 +111,7 @@ class AttentionMaps:
     def encode(self) -> bytes:
         """The contents of the file that `save` writes."""
         tensors = {f"{kind}.{height},{width}": tensor.contiguous() for kind, (height, width), tensor in self.tensors()}
-        about = MapsAbout(self.latent_size, dict(self.words), self.prompt, self.normalized)
+        about = MapsAbout(self.lattice, dict(self.words), self.prompt, self.normalized)
         return encode_tensors(tensors, {"seediff": json.dumps(asdict(about))})
 
     @classmethod
@@ -143,17 +141,7 @@ class MapsAbout:
     """What the header of saved maps says of them. The fields are as in AttentionMaps."""
 
     latent_size: tuple[Side, Side]
+    """`AttentionMaps.lattice`, by its name in files."""
     words: dict[str, tuple[Annotated[int, Meta(ge=0)], ...]]
     prompt: str
     normalized: bool
-
-
-def grid_at(latent_size: Grid, divisor: int) -> Grid:
-    """(h, w) of a map at L / divisor, rounded up, as in convolutions that halve an odd side."""
-    return -(-latent_size[0] // divisor), -(-latent_size[1] // divisor)
-
-
-def grid_text(grid: Grid) -> str:
-    """A map's size as a text: 16 if it is square, otherwise height × width such as 16 × 24."""
-    height, width = grid
-    return str(height) if height == width else f"{height} × {width}"

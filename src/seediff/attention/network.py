@@ -125,16 +125,16 @@ def find_networks(pipe: Any) -> tuple[list[Any], Family]:
     has two networks: one for the first steps, one for the last. Raises UserError for a pipeline or network that cannot
     be captured."""
     # 1. The networks
-    kinds = class_names(pipe)
-    for name in filter(CANNOT.get, kinds):
-        raise UserError(f"a {kinds[0]}", "cannot be captured", CANNOT[name])
+    names = class_names(pipe)
+    for name in filter(CANNOT.get, names):
+        raise UserError(f"a {names[0]}", "cannot be captured", CANNOT[name])
     parts = own_networks(pipe)
     if not parts and not hasattr(pipe, "forward"):
-        raise UserError(f"a {kinds[0]}", "has no unet and no transformer", "give a diffusers pipeline, or its network")
+        raise UserError(f"a {names[0]}", "has no unet and no transformer", "give a diffusers pipeline, or its network")
     networks = [*map(not_compiled, parts or [pipe])]
 
     # 2. Their family
-    family = next(filter(None, map(pipeline_family, kinds)), None) or network_family(networks[0])
+    family = next(filter(None, map(pipeline_family, names)), None) or network_family(networks[0])
     family = family.of_tokenizers(*(getattr(pipe, name, None) for name in TOKENIZERS))
     check_pipeline(family, pipe, networks)
     return networks, family

@@ -6,7 +6,7 @@
 Every run checks here, before the network is loaded, that the network has the wanted layers, levels and kinds of
 attention. `ModelInfo.layers` lists a network's layers without its weights.
 
-L is the side of the latent image. A layer at level d attends over a lattice of L / d positions a side.
+L is the size of the network's lattice. A layer at level d attends over L / d positions a side (lattice.py).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import log2
+from math import log2, prod
 from typing import Any, NamedTuple
 
 from ..config.methods import (
@@ -33,6 +33,7 @@ from ..errors import UserError
 from ..files.messages import show_bytes
 from ..models.families.family import Family
 from ..models.layers import KINDS, SIDES, Kind, Layer, LayerChoice, by_kind
+from .lattice import Grid, grid_at
 
 DEFAULT_CAPTURE = CaptureConfig()
 PLAIN_MEANS = CaptureConfig(normalize=False)
@@ -60,7 +61,7 @@ class CapturePlan:
     """One line about each level that was changed to fit the network."""
 
     def levels(self, kind: Kind) -> list[int]:
-        """Divisors of L at which the chosen layers have a kind of attention, finest first."""
+        """The levels at which the chosen layers have a kind of attention, finest first."""
         return sorted({layer.level for layer in self.layers[kind].values()})
 
     def wants(self, kind: Kind, level: int) -> bool:
@@ -68,19 +69,19 @@ class CapturePlan:
         levels = self.reads.get(kind, ())
         return levels is None or level in levels
 
-    def expected(self, size: tuple[int, int]) -> Expected:
-        """The running maps that one image, or one latent frame of a clip, will need at most. size: (height, width) of
-        L."""
+    def expected(self, lattice: Grid) -> Expected:
+        """The running maps that one image, or one latent frame of a clip, will need at most. lattice: (height, width)
+        of L."""
         maps: list[ExpectedMaps] = []
         for kind in self.reads:
             geometric = kind == "cross" and self.capture.mean == "geometric"  # otherwise only the mean is held
             levels = (layer.level for layer in self.layers[kind].values() if self.wants(kind, layer.level))
             for level, layers in Counter(levels).items():
-                rows = -(-size[0] // level) * -(-size[1] // level)
-                columns = rows if kind == "self" else self.family.text_columns
+                positions = prod(grid_at(lattice, level))
+                columns = positions if kind == "self" else self.family.text_columns
                 held = 1 + layers if geometric else 1
-                maps.append(ExpectedMaps(kind, level, 4 * rows * columns, held))
-        return Expected(tuple(maps), size)
+                maps.append(ExpectedMaps(kind, level, 4 * positions * columns, held))
+        return Expected(tuple(maps), lattice)
 
 
 def plan_capture(
@@ -126,14 +127,13 @@ def plan_segments(
     family: Family,
     all_layers: Mapping[str, Layer],
     segment: SegmentConfig,
-    model: str,
     capture: CaptureConfig = PLAIN_MEANS,
 ) -> CapturePlan:
     """The plan for segments. They are made of plain means of self-attention. If the method divides features, no
     attention is captured. family, all_layers, capture: as in `plan_capture`. segment: the method and its constants.
-    model: the model's name, for messages. Raises UserError if the family has no features for the method."""
+    Raises UserError if the family has no features for the method."""
     if segment.divides_features and family.network_part != "unet":
-        problem = f"{segment.method}: divides the features of a UNet's encoder, and model '{model}' has none"
+        problem = f"{segment.method}: divides the features of a UNet's encoder, and {family.title} has none"
         raise UserError("segment.method", problem, "use diffseg or kmeans")
     reads: Reads = {} if segment.divides_features else {"self": None}
     return plan_capture(family, all_layers, capture, reads=reads, own_softmax=("self",))
@@ -224,7 +224,6 @@ class ExpectedMaps(NamedTuple):
 
     kind: Kind
     level: int
-    """Divisor of L."""
     bytes: int
     """Bytes of one map."""
     held: int
@@ -236,7 +235,7 @@ class Expected:
     """The running maps that an image will need."""
 
     maps: Sequence[ExpectedMaps]
-    size: tuple[int, int]
+    lattice: Grid
     """(height, width) of L."""
 
     @property
@@ -249,5 +248,5 @@ class Expected:
         kinds = (
             f"{kind}-attention at {', '.join(map(level_name, levels))}" for kind, levels in by_kind.items() if levels
         )
-        size = f"{self.size[1]}×{self.size[0]}"
-        return f"{' and '.join(kinds)} of {size}; maps of {show_bytes(self.map_bytes)} an image"
+        height, width = self.lattice
+        return f"{' and '.join(kinds)} of {width}×{height}; maps of {show_bytes(self.map_bytes)} an image"

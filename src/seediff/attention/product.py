@@ -38,7 +38,7 @@ class Product(NamedTuple):
     """The factor of the scores."""
 
 
-def read_torch(
+def product_of(
     query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_p: float = 0.0, is_causal: bool = False,
     scale: float | None = None, **_more: Any,
 ) -> Product:  # fmt: skip
@@ -66,28 +66,29 @@ Report = Callable[[Callable[[], Product]], None]
 
 
 class _Here(threading.local):
-    reports: tuple[Report, ...] = ()
-    """Of the layer that runs in this thread."""
+    report: Report | None = None
+    """What hears of the products of the layer that runs in this thread."""
 
 
 _here = _Here()
 
 
-def watch(*reports: Report) -> None:
-    """Report the products that this thread computes from now on; without any report, none."""
-    _here.reports = reports
-    torch._C._dispatch_tls_set_dispatch_key_included(KEY, bool(reports))
+def watch(report: Report | None) -> None:
+    """Report the products that this thread computes from now on. None: report nothing more."""
+    _here.report = report
+    torch._C._dispatch_tls_set_dispatch_key_included(KEY, report is not None)
 
 
 def _attend(keys: Any, *args: Any, **kwargs: Any) -> Any:
     """Report the product in a call of OPERATOR, and compute it. keys: the call's dispatch keys."""
-    reports, _here.reports = _here.reports, ()  # what is computed meanwhile is no product of the layer
+    report = _here.report
+    _here.report = None  # what is computed meanwhile is no product of the layer
     try:
-        for report in reports:
-            report(partial(read_torch, *args, **kwargs))
+        if report is not None:
+            report(partial(product_of, *args, **kwargs))
         return OPERATOR.redispatch(keys & AFTER, *args, **kwargs)
     finally:
-        _here.reports = reports
+        _here.report = report
 
 
 _of_torch.impl("scaled_dot_product_attention", _attend, KEY_NAME, with_keyset=True)

@@ -20,7 +20,8 @@ from ..errors import Notice, UserError, first_line, not_finite
 from ..models.hooks import NetworkInputs
 from ..models.layers import KINDS, Kind
 from .calls import CallReader, NetworkCall
-from .maps import AttentionMaps, Grid
+from .lattice import Grid
+from .maps import AttentionMaps
 from .plan import CapturePlan
 from .product import watch
 from .running_maps import Apart, Means, RunningMaps
@@ -96,7 +97,7 @@ class AttentionRecorder:
         """Record nothing more until the next call begins. Layers may still run: a backward pass with checkpointing runs
         some of them again."""
         self.call = None
-        watch()
+        watch(None)
 
     def fail(self, error: Exception, where: str = "") -> None:
         """Raise an error of capture, or keep it and record nothing more. where: the name of the layer in which it
@@ -136,7 +137,7 @@ class AttentionRecorder:
         images: list[AttentionMaps] = []
         for image, columns, prompt in zip(range(latest.images), words, prompts, strict=True):
             self_maps, cross_maps = ({grid: tensor[image] for grid, tensor in tensors[kind].items()} for kind in KINDS)
-            images.append(AttentionMaps(self_maps, cross_maps, latest.latent_size, dict(columns), prompt, normalized))
+            images.append(AttentionMaps(self_maps, cross_maps, latest.lattice, dict(columns), prompt, normalized))
         return images
 
     @torch.inference_mode(False)
@@ -168,7 +169,7 @@ class AttentionRecorder:
         """Raise UserError if capture has seen no attention of a layer. Warn of layers whose attention it has seen in
         some of the recorded steps only."""
         recorded = self._recorded_steps
-        steps = self.running.steps_by_layer(self.calls.latest.latent_size)
+        steps = self.running.steps_by_layer()
         if not steps or not recorded:
             raise UserError(
                 "no attention was captured: the network did not run, or no layer matches the chosen levels and steps"

@@ -19,9 +19,9 @@ import torch
 
 from ..errors import UserError
 from ..models.layers import KINDS, Kind
+from .cut import Cut
 from .fused import add_probabilities_fused, can_fuse
-from .maps import Grid, grid_at
-from .place import Place
+from .lattice import Grid
 from .plan import CapturePlan
 from .probabilities import ALL, Scores, Scratch, Target, add_probabilities
 
@@ -29,25 +29,6 @@ Apart = Literal["step", "layer"]
 """What has running maps of its own: each step, or each layer."""
 LEAST = 1e-6
 """Lower bound of attention in a geometric mean, so that no single layer can make it 0."""
-
-
-class LayerMap(NamedTuple):
-    """The name of a map that a layer adds in a step."""
-
-    kind: Kind
-    grid: Grid
-    layer: str
-
-
-class Additions(NamedTuple):
-    """What a layer adds in a step, for each softmax."""
-
-    steps: Sequence[list[int]]
-    """The lists in `RunningMaps.steps` to which the step is added, one for each kind of attention."""
-    softmaxes: Sequence[tuple[slice, Sequence[Target]]]
-    """The columns of a softmax, and the targets to which it is added."""
-    finite: torch.Tensor
-    """A scalar; NaN after a probability that was not finite."""
 
 
 class MapKey(NamedTuple):
@@ -80,11 +61,13 @@ class RunningMaps:
         """Kind of attention → the owners of its running maps; None: all layers and steps share one map."""
         if plan.capture.mean == "geometric":
             self.apart_by_kind["cross"] = "layer"  # a geometric mean is taken of the layers' means
-        self.steps: dict[LayerMap, list[int]] = {}
-        """The steps in which a layer added something."""
+        self.steps: dict[tuple[Kind, str], list[int]] = {}
+        """Kind of attention and layer → the steps in which the layer added it."""
         self._maps: dict[MapKey, torch.Tensor] = {}
-        self._finite: dict[str, torch.Tensor] = {}  # layer → as in `Additions`
-        self._known: dict[tuple[str, Place], Additions] = {}
+        self._counts: Counter[MapKey] = Counter()
+        """How many additions each running map has."""
+        self._finite: dict[str, torch.Tensor] = {}
+        """Layer → a scalar; NaN after a probability that was not finite."""
         self._scratch = Scratch()
 
     @property
@@ -94,56 +77,47 @@ class RunningMaps:
 
     # While the network runs
 
-    def add(self, step: int, layer: str, place: Place, scores: Scores) -> None:
+    def add(self, step: int, layer: str, cut: Cut, scores: Scores) -> None:
         """Add a layer's probabilities at one step, averaged over heads.
 
-        step: the step's number. layer: the layer's name. place: which kinds of attention the columns of the scores are.
+        step: the step's number. layer: the layer's name. cut: which kinds of attention the columns of the scores are.
         scores: the scores of the picture's queries. Raises UserError for maps of another shape than in earlier steps.
         """
-        additions = self._known.get((layer, place))
-        if additions is None:
-            additions = self._find(step, layer, place, scores)
-            if "step" not in self.apart_by_kind.values():  # otherwise each step has targets of its own
-                self._known[layer, place] = additions
-        for steps in additions.steps:
-            steps.append(step)
-        add = add_probabilities_fused
-        if not can_fuse(scores.query):
-            add = partial(add_probabilities, scratch=self._scratch)
-        for columns, targets in additions.softmaxes:
-            some = scores.of_columns(columns)
-            add(targets, some, normalize=self.plan.capture.normalize, finite=additions.finite)
-
-    def _find(self, step: int, layer: str, place: Place, scores: Scores) -> Additions:
-        """What a layer adds in a step. The arguments and errors of `add`."""
-        steps: list[list[int]] = []
-        one_softmax: list[Target] = []
+        # 1. The running maps, for each softmax: the layer's, or one of a kind's own
+        shared: list[Target] = []
         softmaxes: list[tuple[slice, Sequence[Target]]] = []
-        for kind, columns in place.columns.items():
-            added = LayerMap(kind, place.grid, layer)
+        owners: dict[Apart | None, str] = {None: "", "layer": layer, "step": str(step)}
+        for kind, columns in cut.columns.items():
+            key = MapKey(kind, cut.grid, owners[self.apart_by_kind[kind]])
+            width = len(range(*columns.indices(scores.key.shape[2])))
+            running_map = self._running_map(key, width, scores.query)
             per_column = kind == "cross"
-            running_map = self._running_map(added, step, scores, columns)
-            steps.append(self.steps.setdefault(added, []))
             if kind in self.plan.own_softmax:
                 softmaxes.append((columns, [Target(running_map, per_column=per_column)]))
             else:
-                one_softmax.append(Target(running_map, columns, per_column))
-        if one_softmax:
-            softmaxes.append((ALL, one_softmax))
+                shared.append(Target(running_map, columns, per_column))
+            self._counts[key] += 1
+            self.steps.setdefault((kind, layer), []).append(step)
+        if shared:
+            softmaxes.append((ALL, shared))
         if layer not in self._finite:
             self._finite[layer] = self._zeros((), scores.query)
-        return Additions(steps, softmaxes, self._finite[layer])
 
-    def _running_map(self, added: LayerMap, step: int, scores: Scores, columns: slice) -> torch.Tensor:
-        """The running map (B, N, T) to which a layer adds these columns of the scores, made at the first addition.
-        Raises UserError if earlier additions had another shape."""
-        key = self._key(added, step)
-        width = len(range(*columns.indices(scores.key.shape[2])))
-        shape = (scores.query.shape[0], scores.query.shape[2], width)
-        if key not in self._maps:
-            self._maps[key] = self._zeros(shape, scores.query)
-        total = self._maps[key]
-        if total.shape != shape:
+        # 2. The sums
+        add = add_probabilities_fused
+        if not can_fuse(scores.query):
+            add = partial(add_probabilities, scratch=self._scratch)
+        normalize = self.plan.capture.normalize
+        for columns, targets in softmaxes:
+            add(targets, scores.of_columns(columns), normalize=normalize, finite=self._finite[layer])
+
+    def _running_map(self, key: MapKey, width: int, query: torch.Tensor) -> torch.Tensor:
+        """The running map (B, N, width) of this name for queries (B, H, N, D), made at the first addition. Raises
+        UserError if earlier additions had another width."""
+        total = self._maps.get(key)
+        if total is None:
+            total = self._maps[key] = self._zeros((query.shape[0], query.shape[2], width), query)
+        if total.shape[2] != width:
             problem = f"the network was given texts of {total.shape[2]} and of {width} columns in one run"
             raise UserError(problem, fix="use one `with` block for each")
         return total
@@ -152,11 +126,6 @@ class RunningMaps:
     def _zeros(self, shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
         """Float32 zeros on the device of `like`."""
         return like.new_zeros(shape, dtype=torch.float32)
-
-    def _key(self, added: LayerMap, step: int) -> MapKey:
-        """The running map to which a layer adds in a step."""
-        owners: dict[Apart | None, str] = {None: "", "layer": added.layer, "step": str(step)}
-        return MapKey(added.kind, added.grid, owners[self.apart_by_kind[added.kind]])
 
     # The result
 
@@ -168,21 +137,19 @@ class RunningMaps:
     def average(self) -> Means:
         """The means. They take the memory of the sums: nothing can be added afterwards."""
         self._scratch = Scratch()
-        counts = Counter(self._key(added, step) for added, steps in self.steps.items() for step in steps)
         ordered = sorted(self._maps, key=lambda key: key[:2], reverse=True)  # self before cross, fine before coarse
-        maps = {key: self._maps[key].div_(counts[key]) for key in ordered}
-        return Means(maps, counts, self.plan.capture.mean == "geometric")
+        maps = {key: self._maps[key].div_(self._counts[key]) for key in ordered}
+        return Means(maps, self._counts, self.plan.capture.mean == "geometric")
 
-    def steps_by_layer(self, latent_size: Grid) -> dict[str, list[list[int]]]:
+    def steps_by_layer(self) -> dict[str, list[list[int]]]:
         """A layer's name → lists of the steps in which it added maps, one list for each kind of attention that is
         captured from it. For example {"attn": [[0, 1], [0]]}: maps of one kind in steps 0 and 1, of the other in step
-        0. latent_size: (height, width) of the latents."""
+        0."""
         found: dict[str, list[list[int]]] = {}
         for kind in self.plan.reads:
             for name, layer in self.plan.layers[kind].items():
                 if self.plan.wants(kind, layer.level):
-                    added = LayerMap(kind, grid_at(latent_size, layer.level), name)
-                    found.setdefault(name, []).append(self.steps.get(added, []))
+                    found.setdefault(name, []).append(self.steps.get((kind, name), []))
         return found
 
 

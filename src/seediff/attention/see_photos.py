@@ -22,13 +22,11 @@ from ..models.hooks import NetworkInputs
 from ..models.layers import Kind
 from ..models.load import Model
 from ..prompts.tokens import locate_columns
-from .draw import attended_texts
-from .maps import AttentionMaps, Grid
+from .draw import Sentence, attended_texts
+from .lattice import Grid
+from .maps import AttentionMaps
 from .network import record_attention
 from .plan import PLAIN_MEANS, CapturePlan, plan_capture
-
-Sentence = tuple[str, Sequence[str]]
-"""(prompt, classes): a text, and the classes that it names."""
 
 
 @torch.no_grad()
@@ -75,15 +73,13 @@ def capture_classes(
     averaged with the maps of `latents`.
     """
 
-    def capture(
-        shown: torch.Tensor, rows: Sequence[int], prompts: Sequence[str], classes: Sequence[Sequence[str]]
-    ) -> list[AttentionMaps]:
+    def capture(shown: torch.Tensor, rows: Sequence[int], some: Sequence[Sentence]) -> list[AttentionMaps]:
         """The maps of some images, for `by_sentence`. shown: latents of all images. rows: the numbers of the images.
-        prompts, classes: for each of these images a prompt, and the classes that it names."""
-        texts, words, text_states = attended_texts(model, plan, prompts, classes)
+        some: a sentence about each of these images."""
+        texts, words, text_states = attended_texts(model, plan, some)
         numbers = [indices[row] for row in rows]
         with record_attention(model.network, plan, total_steps=len(timesteps), text_states=text_states) as recorder:
-            run_noised(model, shown[rows], prompts, timesteps=timesteps, seed=seed, indices=numbers)
+            run_noised(model, shown[rows], [text for text, _ in some], timesteps=timesteps, seed=seed, indices=numbers)
         return recorder.maps(words, texts)
 
     both = [
@@ -98,20 +94,20 @@ def capture_classes(
 
 def by_sentence(
     sentences: Sequence[Sequence[Sentence]],
-    capture_images: Callable[[Sequence[int], Sequence[str], Sequence[Sequence[str]]], Sequence[AttentionMaps]],
+    capture_images: Callable[[Sequence[int], Sequence[Sentence]], Sequence[AttentionMaps]],
 ) -> list[list[AttentionMaps]]:
     """For each image, its maps with each of its sentences.
 
     sentences: for each image; images may have different numbers of them. capture_images: returns the maps of some
-    images. It is called with the numbers of these images, a prompt for each, and the classes that each prompt names.
-    The first call has the first sentence of every image, the second call the second sentence of every image that has a
-    second one, and so on. So no call has an image twice.
+    images. It is called with the numbers of these images, and a sentence about each. The first call has the first
+    sentence of every image, the second call the second sentence of every image that has a second one, and so on. So no
+    call has an image twice.
     """
     by_image: list[list[AttentionMaps]] = [[] for _ in sentences]
     for turn in range(max(map(len, sentences), default=0)):
         rows = [i for i, of_image in enumerate(sentences) if turn < len(of_image)]
-        prompts, classes = zip(*(sentences[i][turn] for i in rows), strict=True)
-        for i, maps in zip(rows, capture_images(rows, prompts, classes), strict=True):
+        captured = capture_images(rows, [sentences[i][turn] for i in rows])
+        for i, maps in zip(rows, captured, strict=True):
             by_image[i].append(maps)
     return by_image
 
@@ -199,20 +195,17 @@ def average_mirrored(maps: AttentionMaps, mirrored: AttentionMaps) -> AttentionM
 
 
 @torch.no_grad()
-def run_clean(model: Model, latents: torch.Tensor, prompts: Sequence[str] | None = None, *, timestep: int) -> None:
+def run_clean(model: Model, latents: torch.Tensor, prompts: Sequence[str], *, timestep: int) -> None:
     """Call the network once with latents (B, C, h, w) without noise, without guidance, as in DiffSeg. Returns nothing:
-    hooks read the attention. prompts: one per image; None: the empty prompt for all. timestep: the network's argument,
-    although there is no noise."""
-    inputs = read_prompts(model, prompts or [""] * len(latents), latents)
-    model.denoise(latents, timestep, inputs)
+    hooks read the attention. prompts: one per image. timestep: the network's argument, although there is no noise."""
+    model.denoise(latents, timestep, read_prompts(model, prompts, latents))
     model.rest()
 
 
 def capture_clean(
     model: Model,
     latents: torch.Tensor,
-    prompts: Sequence[str] | None = None,
-    classes: Sequence[Sequence[str]] | None = None,
+    sentences: Sequence[Sentence] = (),
     *,
     timestep: int,
     kind: Kind,
@@ -220,12 +213,11 @@ def capture_clean(
     """One kind of attention of images without noise, as plain means over heads and layers: one AttentionMaps per image.
     Rows of self-attention sum to 1; in joint attention its softmax is over the picture's columns alone.
 
-    latents, prompts, timestep: as in `run_clean`. classes: the classes that each prompt names; None: the prompts name
-    no classes. kind: self or cross.
+    latents, timestep: as in `run_clean`. sentences: one per image; by default the empty text. kind: self or cross.
     """
-    texts = prompts or [""] * len(latents)
-    names = classes or [()] * len(latents)
-    words = [locate_columns(model.readers, text, of_text) for text, of_text in zip(texts, names, strict=True)]
+    sentences = sentences or [("", ())] * len(latents)
+    texts = [text for text, _ in sentences]
+    words = [locate_columns(model.readers, text, names) for text, names in sentences]
     plan = plan_capture(model.family, model.layers, PLAIN_MEANS, reads={kind: None}, own_softmax=("self",))
     with record_attention(model.network, plan) as recorder:
         run_clean(model, latents, texts, timestep=timestep)

@@ -19,7 +19,6 @@ from msgspec import Meta, Struct
 
 from ..attention.maps import AttentionMaps
 from ..attention.plan import fit_levels
-from ..attention.windows import View, seen_window
 from ..config.methods import METHOD_FACTS, MaskConfig
 from ..config.runs import DatasetConfig, GenerateConfig, MaskPhotosConfig, load_dataset_config
 from ..config.settings import table_values
@@ -29,11 +28,11 @@ from ..devices import check_device, cpu_threads, default_device
 from ..errors import UserError
 from ..files.label_maps import IGNORE
 from ..files.reading import fit
-from ..masks.make_masks import enlarge, label_pixels, refine, soft_masks
-from ..masks.pamr import KeptWeights
+from ..masks.make_masks import Edges, enlarge, label_pixels, refine, soft_masks
 from ..models.describe import describe_here
 from ..models.layers import KINDS, Kind
 from ..rows.values import ids_by_name
+from ..view import View, seen_window
 from .sample_pictures import Cache, read_image
 from .store import SampleState, Store
 
@@ -93,10 +92,10 @@ class SampleAttention:
     maps: AttentionMaps
     view: View
     config: MaskConfig
+    edges: Edges = field(default_factory=lambda: Edges(kept={}))
+    """How PAMR follows its picture, whose weights are kept."""
     soft: Cache[torch.Tensor] = field(default_factory=partial(Cache, CACHED))
     """The soft masks that were made of it last."""
-    pamr_weights: KeptWeights = field(default_factory=dict)
-    """PAMR's weights of its picture."""
 
     @property
     def nbytes(self) -> int:
@@ -150,13 +149,9 @@ def attention_of(store: Store, state: SampleState, maps: AttentionMaps) -> Sampl
     if isinstance(config, MaskPhotosConfig):
         sizes = info and info.sizes
         pixels = sizes.position if sizes else PIXELS
-        height, width = maps.latent_size
-        view = replace(
-            view,
-            window=seen_window(*view.size, config.fit),
-            shape=(height * pixels, width * pixels),
-            edge_megapixels=config.edge_megapixels,
-        )
+        height, width = maps.lattice
+        view = replace(view, window=seen_window(*view.size, config.fit), shape=(height * pixels, width * pixels))
+        return SampleAttention(maps, view, mask, Edges(config.edge_megapixels, {}))
     return SampleAttention(maps, view, mask)
 
 
@@ -206,8 +201,8 @@ class Capturer:
         photo = Photo(Path(sample.name), sample.name)
         seeing = MaskJob.of(config, [photo])
         masker = seeing.masker(self._load(config, seeing))
-        views = [masker.view(read_image(sample), number)]
-        return masker.attention(views, [row.named], masker.encode(views))[0].cpu()
+        views = [masker.view(read_image(sample))]
+        return masker.attention(views, [row.named], masker.encode(views), [number])[0].cpu()
 
     def _load(self, config: DatasetConfig, job: AnyJob) -> Ready:
         """The loaded model of a job. It is the model of the last call if the configurations differ only in their
@@ -300,5 +295,6 @@ def make_labels(store: Store, state: SampleState, constants: Constants) -> np.nd
 
 def _refined(attention: SampleAttention, config: MaskConfig) -> torch.Tensor:
     """(C, h, w) float32: the soft mask of each class, before its threshold."""
-    softs = soft_masks(attention.maps, attention.classes, config)
-    return refine(attention.view, enlarge(softs, attention.view, config), config, kept=attention.pamr_weights)
+    view = attention.view
+    soft = enlarge(soft_masks(attention.maps, attention.classes, config), view, config)
+    return refine(view, soft, config, attention.edges)

@@ -17,7 +17,8 @@ from msgspec import Meta
 from PIL import Image
 from starlette.responses import Response
 
-from ..attention.maps import AttentionMaps, Grid
+from ..attention.lattice import Grid
+from ..attention.maps import AttentionMaps
 from ..config.methods import METHOD_FACTS, level_name
 from ..config.names_in_texts import ANY_WORD, any_name, longest_first
 from ..dataset.reviews import REMADE
@@ -158,8 +159,7 @@ def steps(store: Store, request: ShowSteps) -> Json:
     if request.name not in attention.classes:
         raise UserError(f"there is no class '{request.name}' here")
     config = request.change(attention.config)
-    kept = attention.pamr_weights
-    result = masks_of_view(attention.view, attention.maps, attention.classes, config, kept=kept)
+    result = masks_of_view(attention.view, attention.maps, attention.classes, config, edges=attention.edges)
     steps: list[dict[str, Any]] = []
     for step, values in result.trace[request.name].items():
         pixels = shrink(to_levels(values.cpu().numpy()), STEP_SIDE, Image.Resampling.BOX)
@@ -186,7 +186,7 @@ def segments(store: Store, request: FindSegments) -> Response:
 def divide(attention: SampleAttention, threshold: float) -> np.ndarray:
     """(H, W) uint16: the number of DiffSeg's segment at each pixel of a sample, from 1; 0 outside the part that the
     model saw. threshold: DiffSeg's."""
-    size = attention.maps.latent_size
+    size = attention.maps.lattice
     rows = aggregate(attention.maps.self_attention, size)
     points = min(MOST_POINTS, max(size))
     proposals = diffseg(rows, size, num_points=points, kl_thresholds=(threshold,) * 3)

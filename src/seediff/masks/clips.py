@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from ..attention.maps import AttentionMaps
-from ..attention.windows import View
 from ..config.methods import MaskConfig
+from ..view import View
 from .make_masks import enlarge, soft_masks
 from .steps import SoftMask
 

@@ -11,23 +11,36 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from ..attention.maps import AttentionMaps
-from ..attention.windows import View
 from ..config.methods import MaskConfig, check_capture, maps_read
 from ..errors import UserError
 from ..files.label_maps import IGNORE
 from ..rows.values import area_flags
+from ..view import View
 from .arithmetic import compete, min_max, otsu, resize
 from .own_methods import call_method
 from .pamr import KeptWeights, largest_size, pamr, pamr_weights, reduce_picture, scaled_dilations
 from .quality import SEPARATE, separation
 from .results import MaskResult
 from .steps import AFTER_PAMR, AFTER_SAM, BEFORE_PAMR, MaskStep, SoftMask
+
+
+@dataclass(frozen=True)
+class Edges:
+    """How PAMR follows the edges of a picture."""
+
+    megapixels: float = 0.0
+    """It follows the edges of a view's window at up to this size, if that is larger than the model saw it."""
+    kept: KeptWeights | None = None
+    """As for `pamr_weights`."""
+
+
+EDGES = Edges()
 
 
 def make_masks(
@@ -64,13 +77,13 @@ def masks_of_view(
     classes: Sequence[str],
     config: MaskConfig,
     *,
+    edges: Edges = EDGES,
     trace: bool = True,
-    kept: KeptWeights | None = None,
 ) -> MaskResult:
-    """As `make_masks`, of the part of a picture that the model saw or drew; the rest is ignored. view: with pixels, if
-    PAMR or SAM is used. kept: as for `pamr_weights`."""
+    """As `make_masks`, of the part of a picture that the model saw or drew; the rest is ignored. view, edges: as for
+    `refinements`."""
     softs = soft_masks(maps, classes, config)
-    return refine_and_label(view, classes, softs, enlarge(softs, view, config), config, trace=trace, kept=kept)
+    return refine_and_label(view, classes, softs, enlarge(softs, view, config), config, edges=edges, trace=trace)
 
 
 def refine_and_label(
@@ -80,15 +93,15 @@ def refine_and_label(
     unrefined: torch.Tensor,
     config: MaskConfig,
     *,
+    edges: Edges = EDGES,
     trace: bool = True,
-    kept: KeptWeights | None = None,
 ) -> MaskResult:
     """The masks of a picture from the soft mask of each class. Other arguments: as for `masks_of_view`.
     softs: from `soft_masks`. unrefined: (C, h, w), these soft masks after `enlarge`."""
     # 1. PAMR and SAM, all classes at once
     soft = unrefined
     refined: dict[MaskStep, torch.Tensor] = {}
-    for step, soft in refinements(view, unrefined, config, kept=kept):
+    for step, soft in refinements(view, unrefined, config, edges):
         refined[step] = soft
 
     # 2. Threshold, and one class per pixel
@@ -171,29 +184,31 @@ def enlarge(softs: Sequence[SoftMask], view: View, config: MaskConfig) -> torch.
     return soft
 
 
-def refine(view: View, soft: torch.Tensor, config: MaskConfig, *, kept: KeptWeights | None = None) -> torch.Tensor:
+def refine(view: View, soft: torch.Tensor, config: MaskConfig, edges: Edges = EDGES) -> torch.Tensor:
     """Soft masks (C, H', W') after the last of the `refinements`, which have the same arguments."""
-    for _, refined in refinements(view, soft, config, kept=kept):
+    for _, refined in refinements(view, soft, config, edges):
         soft = refined
     return soft
 
 
 def refinements(
-    view: View, soft: torch.Tensor, config: MaskConfig, *, kept: KeptWeights | None = None
+    view: View, soft: torch.Tensor, config: MaskConfig, edges: Edges = EDGES
 ) -> Iterator[tuple[MaskStep, torch.Tensor]]:
     """Yields (step, soft masks (C, H', W')) while masks move to the edges of the picture: before and after PAMR, and
-    after SAM, if the configuration has them. view: with pixels, if it has. soft: (C, h, w) from `enlarge`. kept: as for
-    `pamr_weights`."""
+    after SAM, if the configuration has them.
+
+    view: with pixels, if it has. soft: (C, h, w) from `enlarge`. edges: for PAMR.
+    """
     if not config.pamr and config.sam is None:
         return
-    picture = _picture_to_follow(view, config)
+    picture = _picture_to_follow(view, edges.megapixels if config.pamr else 0.0)
     size = picture.shape[:2]
     dilations = _dilations(soft.shape[1:], size, config)
     soft = resize(soft, size)
     if config.pamr:
         yield BEFORE_PAMR, soft
         last = config.facts.last_steps
-        weights = pamr_weights(picture, dilations, last.bandwidth, soft.device, kept)
+        weights = pamr_weights(picture, dilations, last.bandwidth, soft.device, edges.kept)
         soft = pamr(soft, weights, last.iterations or config.pamr_iterations, dilations)
         soft = soft.clamp_(0, 1)  # weights sum to 1 except for rounding
         yield AFTER_PAMR, soft
@@ -210,14 +225,14 @@ def _dilations(seen: Sequence[int], size: Sequence[int], config: MaskConfig) -> 
     return scaled_dilations(size, base, min(seen))
 
 
-def _picture_to_follow(view: View, config: MaskConfig) -> np.ndarray:
-    """The pixels (H', W', 3) whose edges masks follow: with PAMR, those of a photograph at up to `edge_megapixels`, if
-    the model saw it smaller; otherwise at the size of the masks."""
+def _picture_to_follow(view: View, megapixels: float) -> np.ndarray:
+    """The pixels (H', W', 3) whose edges masks follow: those of a photograph at up to this size, if the model saw it
+    smaller; otherwise at the size of the masks."""
     if view.inside != view.window:
         assert view.pixels is not None
         return view.pixels
-    size = largest_size(view.window.shape, view.edge_megapixels)
-    if config.pamr and math.prod(size) > math.prod(view.shape):
+    size = largest_size(view.window.shape, megapixels)
+    if math.prod(size) > math.prod(view.shape):
         return reduce_picture(view.part, size)
     return view.seen
 

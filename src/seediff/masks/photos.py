@@ -14,13 +14,13 @@ import torch
 from ..attention.maps import AttentionMaps
 from ..attention.plan import CapturePlan
 from ..attention.see_photos import capture_classes, encode_images, encode_mirrored
-from ..attention.windows import View, batches_by_shape, view_photo
 from ..config.methods import MaskConfig
 from ..config.runs import MaskPhotosConfig
 from ..files.label_maps import IGNORE
 from ..models.load import Model
 from ..prompts.tokens import split_prompts
-from .make_masks import masks_of_view
+from ..view import View, batches_by_shape, view_photo
+from .make_masks import Edges, masks_of_view
 from .presence import find_classes
 from .results import MaskResult
 
@@ -51,26 +51,28 @@ class PhotoMasker:
         assert self.plan.mask is not None
         return self.plan.mask
 
-    def view(self, pixels: np.ndarray, number: int = 0) -> View:
-        """A photograph as the model sees it. pixels: (H, W, 3) uint8. number: as in `View`. Raises UserError for a
-        photograph that is too long and narrow."""
-        config = self.config
-        return view_photo(
-            self.model, pixels, config.fit, config.size, number=number, edge_megapixels=config.edge_megapixels
-        )
+    def view(self, pixels: np.ndarray) -> View:
+        """A photograph as the model sees it. pixels: (H, W, 3) uint8. Raises UserError for a photograph that is too
+        long and narrow."""
+        return view_photo(self.model, pixels, self.config.fit, self.config.size)
 
-    def find(self, views: Sequence[View], classes: Sequence[Sequence[str]]) -> list[FoundClasses]:
+    def find(
+        self, views: Sequence[View], classes: Sequence[Sequence[str]], indices: Sequence[int]
+    ) -> list[FoundClasses]:
         """The classes that each photograph shows, with the attention to them. views: photographs of any shapes.
-        classes: for each photograph, the classes to search for; may be empty."""
+        classes: for each photograph, the classes to search for; may be empty. indices: the photographs' numbers in
+        their run, which decide their noise."""
         found = {i: FoundClasses(view, {}, None) for i, view in enumerate(views)}
         for batch in batches_by_shape([view.shape for view in views], self.config.batch_size):
-            numbers = [i for i in batch if classes[i]]
-            if numbers:
-                results = self._find([views[i] for i in numbers], [classes[i] for i in numbers])
-                found |= zip(numbers, results, strict=True)
+            some = [i for i in batch if classes[i]]
+            if some:
+                results = self._find([views[i] for i in some], [classes[i] for i in some], [indices[i] for i in some])
+                found |= zip(some, results, strict=True)
         return [found[i] for i in range(len(views))]
 
-    def _find(self, views: Sequence[View], classes: Sequence[Sequence[str]]) -> list[FoundClasses]:
+    def _find(
+        self, views: Sequence[View], classes: Sequence[Sequence[str]], indices: Sequence[int]
+    ) -> list[FoundClasses]:
         """As `find`, for photographs of one shape, with at least one class for each."""
         # 1. The presence of every class
         latents = self.encode(views)  # once, for both scores and maps
@@ -82,7 +84,12 @@ class PhotoMasker:
         rows = [row for row, names in enumerate(shown) if names]
         captured: list[AttentionMaps] = []
         if rows:
-            captured = self.attention([views[row] for row in rows], [shown[row] for row in rows], latents[rows])
+            captured = self.attention(
+                [views[row] for row in rows],
+                [shown[row] for row in rows],
+                latents[rows],
+                [indices[row] for row in rows],
+            )
         maps = dict(zip(rows, captured, strict=True))
         return [FoundClasses(view, scores[row], maps.get(row)) for row, view in enumerate(views)]
 
@@ -96,10 +103,10 @@ class PhotoMasker:
         return split_prompts(self.model.readers, classes, self.config.prompts[0])
 
     def attention(
-        self, views: Sequence[View], classes: Sequence[Sequence[str]], latents: torch.Tensor
+        self, views: Sequence[View], classes: Sequence[Sequence[str]], latents: torch.Tensor, indices: Sequence[int]
     ) -> list[AttentionMaps]:
         """The attention to the classes of each photograph (`capture_classes`). classes: at least one for each. latents:
-        from `encode`."""
+        from `encode`. indices: as for `find`."""
         return capture_classes(
             self.model,
             latents,
@@ -107,7 +114,7 @@ class PhotoMasker:
             timesteps=self.config.timesteps,
             seed=self.config.seed,
             plan=self.plan,
-            indices=[view.number for view in views],
+            indices=indices,
             mirrored=encode_mirrored(self.model, [view.seen for view in views], self.config.capture),
         )
 
@@ -118,4 +125,9 @@ class PhotoMasker:
         if found.maps is None:
             nothing = view.paste(np.zeros(view.window.shape, np.uint8), IGNORE)
             return MaskResult(nothing, torch.zeros(0, 1, 1), (), ("no_class",), pixels=view.pixels)
-        return masks_of_view(view, found.maps, list(found.maps.words), self.mask_config, trace=trace)
+        return self.label(view, found.maps, trace=trace)
+
+    def label(self, view: View, maps: AttentionMaps, *, trace: bool = False) -> MaskResult:
+        """The masks of all words of a photograph's maps. trace: as for `masks`."""
+        edges = Edges(self.config.edge_megapixels)
+        return masks_of_view(view, maps, list(maps.words), self.mask_config, edges=edges, trace=trace)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from ..attention.draw import Sentence
 from ..attention.maps import AttentionMaps
 from ..attention.see_photos import by_sentence, capture_clean, check_schedule, read_prompts
 from ..config.class_names import DEFAULT_PROMPTS, join_classes
@@ -106,7 +107,7 @@ def log_ratio(maps: AttentionMaps, class_name: str) -> torch.Tensor:
 def find_classes(
     model: Model,
     latents: torch.Tensor,
-    sentences: Sequence[Sequence[tuple[str, Sequence[str]]]],
+    sentences: Sequence[Sequence[Sentence]],
     *,
     template: str = DEFAULT_PROMPTS[0],
 ) -> list[dict[str, float]]:
@@ -119,8 +120,8 @@ def find_classes(
     template: the prompt for a class alone.
     """
 
-    def capture(rows: Sequence[int], prompts: Sequence[str], classes: Sequence[Sequence[str]]) -> list[AttentionMaps]:
-        return capture_clean(model, latents[rows], prompts, classes, timestep=TIMESTEP, kind="cross")
+    def capture(rows: Sequence[int], some: Sequence[Sentence]) -> list[AttentionMaps]:
+        return capture_clean(model, latents[rows], some, timestep=TIMESTEP, kind="cross")
 
     captured = by_sentence(sentences, capture)
     return [_scores(model, latent, maps, template) for latent, maps in zip(latents, captured, strict=True)]

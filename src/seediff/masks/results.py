@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..attention.windows import Window
 from ..drawing.overlays import cut_out, magnify, overlay, with_legend
 from ..drawing.shown import as_html, label_legend
 from ..errors import UserError
+from ..view import Window
 from .arithmetic import resize
 from .quality import confidence
 from .steps import MaskStep

@@ -108,9 +108,9 @@ class MaskJob(SeenPhotoJob[MaskPhotosConfig]):
     def make(self, ready: Ready, items: Sequence[PhotoSpec]) -> Made:
         masker = self.masker(ready)
         with self.timer("reading"):
-            specs, views, failed = read_each(items, lambda spec: masker.view(read_photo(spec.photo.path), spec.index))
+            specs, views, failed = read_each(items, lambda spec: masker.view(read_photo(spec.photo.path)))
         with self.timer("capturing attention"):
-            found = masker.find(views, [spec.words for spec in specs])
+            found = masker.find(views, [spec.words for spec in specs], [spec.index for spec in specs])
         seen = zip(specs, found, strict=True)
         return Made([partial(self.encoded, masker, spec, of_photo) for spec, of_photo in seen], failed)
 

@@ -85,7 +85,7 @@ def plan_model(config: ModelConfig, model: ModelInfo | Model, reads: Reads | Non
         kept = EVERYTHING if config.keep_attention else None
         capture = plan_capture(info.family, layers, config.capture, mask=config.mask, reads=kept)
     else:
-        capture = plan_segments(info.family, layers, config.segment, config.model)
+        capture = plan_segments(info.family, layers, config.segment)
         from ..segments.make_segments import check_positions  # imports torch
 
         check_positions(config.segment, capture.levels("self"), lattice)

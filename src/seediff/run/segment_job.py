@@ -35,9 +35,9 @@ from .photos import PhotoSpec, SeenPhotoJob, fingerprinted, read_each
 from .plan import Plan, plan_model
 
 if TYPE_CHECKING:
-    from ..attention.windows import View
     from ..segments.make_segments import Segments
     from ..segments.naming import SegmentName
+    from ..view import View
 
 
 def segment_photos(
@@ -100,7 +100,7 @@ class SegmentJob(SeenPhotoJob[SegmentPhotosConfig]):
 
     def read(self, model: Model, spec: PhotoSpec) -> View:
         """What the model sees of a photograph. Raises UserError if it cannot be divided."""
-        from ..attention.windows import view_photo
+        from ..view import view_photo
 
         return view_photo(model, read_photo(spec.photo.path), self.config.fit, self.config.size)
 

@@ -33,9 +33,9 @@ from .plan import check_values, load_planned, plan_model
 if TYPE_CHECKING:
     import torch
 
-    from ..attention.windows import View
     from ..masks.photos import PhotoMasker
     from ..models.load import Model
+    from ..view import View
     from ..workers import Progress
 
 MOST_ABSENT = 3
@@ -64,6 +64,8 @@ class LabelledPhoto:
     """A photograph, its latents and its labels."""
 
     view: View
+    index: int
+    """Its number, which decides the noise."""
     latents: torch.Tensor
     """(1, C, h', w'), encoded by the model."""
     truth: np.ndarray
@@ -195,13 +197,11 @@ def count_pixels(
 ) -> np.ndarray:
     """A photograph's counts (K, 3, C), as from `count_at_betas`, of the masks of the classes that its truth shows. ids:
     name → class id. size: C, the number of classes. background: its id."""
-    from ..masks.make_masks import masks_of_view
-
     shown = [name for name, number in ids.items() if (photo.truth == number).any()]
     soft: Sequence[torch.Tensor] = ()
     if shown:
-        (maps,) = masker.attention([photo.view], [shown], photo.latents)
-        soft = [*masks_of_view(photo.view, maps, shown, masker.mask_config, trace=False).soft]
+        (maps,) = masker.attention([photo.view], [shown], photo.latents, [photo.index])
+        soft = [*masker.label(photo.view, maps).soft]
     values, best = strongest(soft, [ids[name] for name in shown], photo.truth.shape)
     return count_at_betas(values, best, photo.truth, size, background)
 
@@ -235,7 +235,7 @@ def ask(model: Model, classes: Mapping[int, str], photo: LabelledPhoto) -> list[
 
     shown, unclear = classes_shown(model, photo.truth, classes, photo.view.seen)
     clear = [name for name in dict.fromkeys(classes.values()) if name not in unclear]
-    about_photo = questions(shown, clear, photo.view.number, seed=0)
+    about_photo = questions(shown, clear, photo.index, seed=0)
     sentences = [split_prompts(model.readers, words) for _, words in about_photo]
     answers: list[Answer] = []
     scores_of = find_classes(model, photo.latents[[0] * len(sentences)], sentences)
@@ -336,7 +336,7 @@ def evenly(total: int, most: int) -> list[int]:
 
 
 def read_labelled(masker: PhotoMasker, index: int, sample: Sample) -> LabelledPhoto:
-    """A photograph with its latents and labels. index: its number, which decides the noise. Raises UserError if a file
+    """A photograph with its latents and labels. index: its number. Raises UserError if a file
     cannot be read, if the sizes differ, or if no pixel is labelled."""
     photo = sample.image
     truth = sample.unchecked_labels()
@@ -346,5 +346,5 @@ def read_labelled(masker: PhotoMasker, index: int, sample: Sample) -> LabelledPh
         raise UserError(f"image {width} × {height} and labels {columns} × {rows} differ in size")
     if (truth == IGNORE).all():
         raise UserError("no pixel of it is labelled")
-    view = masker.view(photo, index)
-    return LabelledPhoto(view, masker.encode([view]), truth)
+    view = masker.view(photo)
+    return LabelledPhoto(view, index, masker.encode([view]), truth)

@@ -5,10 +5,12 @@ Files of `capture`, in the order in which they act:
 
     capture.py        `capture(pipe)`: the contract; connects the parts below
     plan.py           what is captured of a pipeline, and the constants of its masks
-    recording.py      `Recording`: is called by the pipeline and its network; a `Run` of `Picture`s for each call
+    recording.py      `Recording`: is called by the pipeline and its network; makes `Picture`s
     which_columns.py  `ReadText`: a text as the network read it, and which columns a word has
-    captured.py       `Captured`: what `capture` gives to the script
-    heatmap.py        `HeatMap`
+    returned.py       the pictures that the pipeline returned
+    pictures.py       `Picture`; `Drawn`, one of them with all that results are made from
+    captured.py       `Captured`: what `capture` gives to the script. It finds a `Drawn`, and calls functions of
+                      heatmap.py, word_masks.py and drawn_segments.py
 
 Words that these files use:
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,17 @@ from ..drawing.colours import heat_colours, to_levels
 from ..drawing.overlays import contact_sheet, fit_side, magnify, with_scale
 from ..drawing.shown import as_html
 from ..errors import UserError
+from ..files.image_files import ImageInput
+from ..masks.make_masks import enlarge, soft_masks
+from .pictures import Drawn
+from .which_columns import Phrase
+from .word_masks import soft_words
 
 SIDE = 320
 """The longer side of each picture in a sheet, in pixels."""
+HEAT_LEVELS = (4, 2, 1)
+"""The levels of attention that a heat map averages: L/4, L/2 and L, as in method ca. L is the size of the lattice that
+the network works on. For a model without any of these levels, a heat map averages all levels."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -90,9 +98,25 @@ def heat_sheet(maps: Sequence[HeatMap]) -> Image.Image:
     return Image.fromarray(with_scale(sheet))
 
 
-HEAT_LEVELS = (4, 2, 1)
-"""The levels of attention that a heat map averages: L/4, L/2 and L, as in method ca. L is the size of the lattice that
-the network works on. For a model without any of these levels, a heat map averages all levels."""
+def find_heatmaps(drawn: Drawn, phrases: Sequence[Phrase], pixels: ImageInput | None) -> list[HeatMap]:
+    """The heat map of each phrase in a picture, or in a frame of a clip. pixels: as for `Captured.heatmap`."""
+    softs = soft_words(drawn, phrases, heat_config(drawn.maps_with(phrases)), pixels)
+    heats = zip(softs.names, softs.large, strict=True)
+    return [HeatMap(heat.numpy(), name, softs.view.pixels) for name, heat in heats]
+
+
+def find_heatmaps_apart(drawn: Drawn, phrase: Phrase, pixels: ImageInput | None) -> dict[str, HeatMap]:
+    """Step or layer → the heat map of a phrase in it. pixels: as for `Captured.heatmap`."""
+    words = drawn.maps_with([phrase]).words
+    (name,) = words
+    view = drawn.view(pixels)
+    heats: dict[str, HeatMap] = {}
+    for step_or_layer, maps in drawn.maps_apart().items():
+        if maps.cross_attention:
+            config = heat_config(maps)
+            (heat,) = enlarge(soft_masks(replace(maps, words=words), [name], config), view, config)
+            heats[step_or_layer] = HeatMap(heat.numpy(), f"{name}: {step_or_layer}", view.pixels)
+    return heats
 
 
 def heat_config(maps: AttentionMaps) -> MaskConfig:

@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..attention.plan import CapturePlan, plan_capture, plan_segments
+from ..attention.plan import CapturePlan, fit_mask, plan_capture, plan_segments
 from ..config.methods import EVERYTHING, METHOD_FACTS, CaptureConfig, MaskConfig, SegmentConfig
 from ..config.resolve import recommend
 from ..config.runs import MaskPhotosConfig
-from ..config.settings import table_values
+from ..config.settings import check_table, table_values
 from ..errors import UserError
 from ..models.describe import describe
 from ..models.families.family import Family
@@ -37,7 +37,7 @@ def plan_pipeline(
         return plan_capture(family, all_layers, capture, reads=EVERYTHING)
     if keep == "segments":
         plain = replace(capture, normalize=False)
-        return plan_segments(family, all_layers, SegmentConfig(), type(pipe).__name__, plain)
+        return plan_segments(family, all_layers, SegmentConfig(), plain)
     if keep not in METHOD_FACTS:
         raise UserError("keep", f"{keep!r} must be all, segments or a method of masks ({', '.join(METHOD_FACTS)})")
 
@@ -64,3 +64,11 @@ def pipeline_constants(pipe: Any, method: str) -> tuple[MaskConfig, dict[str, An
             tuned = recommend(MaskPhotosConfig, values, model)[0]
             return tuned.mask, {name: getattr(tuned.capture, name) for name in ("normalize", "layers", "mean")}
     return replace(paper, **table_values(paper.facts.defaults, "mask")), {}
+
+
+def mask_constants(pipe: Any, plan: CapturePlan, method: str, constants: Mapping[str, Any]) -> MaskConfig:
+    """The constants of masks of a captured pipeline: the script's, then those of `pipeline_constants`, with levels that
+    the network has. plan: what was captured. constants: fields of MaskConfig. Raises UserError for a method or constant
+    that cannot be used."""
+    config = replace(pipeline_constants(pipe, method)[0], **check_table(MaskConfig, constants, "masks"))
+    return fit_mask(plan.family, plan.all_layers, config, "all")[0]

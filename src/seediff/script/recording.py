@@ -9,9 +9,7 @@ from top to bottom:
       network(…) begins            before_network    AttentionRecorder.begin_call: the rows with it
                                                      read_text: which columns its words have, once
         its layers compute                           AttentionRecorder (attention/recorder.py)
-    pipe(…) returns                draw, end         AttentionRecorder.maps: a `Picture` for each row
-
-`Run`: what one call of a captured pipeline drew, picture by picture.
+    pipe(…) returns                draw, end         AttentionRecorder.maps: a `Picture` for each row (pictures.py)
 """
 
 from __future__ import annotations
@@ -19,23 +17,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import chain, product
-from typing import Any, NamedTuple
+from itertools import chain, product, repeat
+from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
 
-from ..attention.maps import AttentionMaps
 from ..attention.network import hear_prompt, without_compilation
+from ..attention.plan import Expected
 from ..attention.recorder import AttentionRecorder
 from ..attention.which_rows import Encoded, check_counts, copied, states_of
 from ..errors import UserError
-from ..files.image_files import on_white
 from ..files.messages import plural, show_bytes
 from ..masks.clips import frame_weights
 from ..models.hooks import NetworkInputs
 from ..models.saving_memory import memory_bytes
+from .pictures import Attention, Picture
+from .returned import counts_of, returned_images
 from .which_columns import Named, ReadText, read_text
 
 
@@ -48,8 +45,12 @@ class Recording:
     """The pipeline, or the network that the script captures alone."""
     named: Named
     recorder: AttentionRecorder
-    runs: list[Run] = field(default_factory=list)
-    """Those that have ended."""
+    pictures: list[Picture] = field(default_factory=list)
+    """What was drawn in all runs that have ended."""
+    image_numbers: list[range] = field(default_factory=list)
+    """For each of these runs, the numbers of its pictures."""
+    clips: list[range] = field(default_factory=list)
+    """For each clip, the numbers of its frames, which are pictures."""
     outside: int = 0
     """How often the network ran while no run was in progress."""
     arguments: Mapping[str, Any] | None = None
@@ -57,9 +58,15 @@ class Recording:
     texts: list[ReadText] = field(default_factory=list)
     """The text of each picture in this run; empty until a call of the network had it."""
 
+    def clear(self) -> None:
+        """Forget all pictures."""
+        self.pictures.clear()
+        self.image_numbers.clear()
+        self.clips.clear()
+
     def draw(self, arguments: Mapping[str, Any], call: Callable[[], Any]) -> Any:
-        """Let the pipeline draw, and return its result. A call that ends with an error leaves no `Run`. arguments,
-        call: as in `Around`."""
+        """Let the pipeline draw, and return its result. A call that ends with an error leaves no pictures.
+        arguments, call: as in `Around`."""
         self.begin(arguments)
         try:
             with hear_prompt(self.pipe, arguments, self.recorder), without_compilation():
@@ -96,33 +103,20 @@ class Recording:
             if prompt is not None and embeds is not None:  # Z-Image does not ask `encode_prompt` about them
                 recorder.tell_prompt(replace(prompt, states=copied(embeds)))
             recorder.begin_call(network, inputs)
-            if recorder.call is not None and not self.texts:
-                self.texts = self._read(inputs)
+            if recorder.call is not None and not self.texts:  # the run's first step
+                states = states_of(recorder.plan.family, inputs)
+                images = recorder.call.images
+                check_memory(images, recorder.plan.expected(recorder.call.lattice), states[0].device)
+                self.texts = self._read_texts(inputs, states)
         except Exception as error:
             if isinstance(error, UserError) and not self.texts:  # the first step has not begun
                 raise
             recorder.fail(error, "the network's call")
 
-    def _check_memory(self, device: torch.device) -> None:
-        """Raise UserError if the maps of a run do not fit into the computer's memory, or into the GPU's free memory.
-        device: where the network computes."""
-        call = self.recorder.calls.latest
-        needed = call.images * self.recorder.plan.expected(call.latent_size).map_bytes
-        free = memory_bytes() or needed
-        if device.type == "cuda":
-            cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-            free = min(free, torch.cuda.mem_get_info(device)[0] + cached)
-        if needed > free:
-            room = f"{show_bytes(needed)}, and {show_bytes(free)} of memory are there"
-            fix = "draw fewer or smaller images at once, or capture less (keep='ca')"
-            raise UserError("the attention maps", f"those of {call.images} images take {room}", fix)
-
-    def _read(self, inputs: NetworkInputs) -> list[ReadText]:
-        """The text of each row with the prompt. inputs: of the network's call."""
+    def _read_texts(self, inputs: NetworkInputs, states: Sequence[torch.Tensor]) -> list[ReadText]:
+        """The text of each row with the prompt. inputs: the network call's. states: of all its rows."""
         call = self.recorder.calls.latest
         family = self.recorder.plan.family
-        states = states_of(family, inputs)
-        self._check_memory(states[0].device)
         columns = 0
         if "cross" in self.recorder.plan.reads:
             columns = call.text_columns or 0
@@ -160,11 +154,12 @@ class Recording:
             outcomes = [self.recorder.error] * (counts.expected * counts.frames)
 
         # 3. The pictures
-        pictures: list[Picture] = []
-        for number, outcome in enumerate(outcomes):
-            prompt = outcome.text.prompt if isinstance(outcome, Attention) else ""
-            pictures.append(Picture(prompt, outcome, images[number] if number < len(images) else None))
-        self.runs.append(Run(pictures, counts.frames))
+        first = len(self.pictures)
+        self.pictures += map(Picture, outcomes, chain(images, repeat(None)))
+        numbers = range(first, len(self.pictures))
+        self.image_numbers.append(numbers)
+        if are_clips:
+            self.clips += [numbers[start : start + counts.frames] for start in range(0, len(numbers), counts.frames)]
 
     def _attention(self, frames: int, latents: int) -> list[Attention]:
         """The attention of each picture, or of each frame of each clip, which has that of its nearest latent frame.
@@ -186,81 +181,15 @@ class Recording:
         return f"the network also ran {times} outside of the captured pipeline: capture the pipeline that runs it"
 
 
-@dataclass(frozen=True)
-class Attention:
-    """Attention to the prompt of one picture. The network draws clips as fewer latent frames: all frames of a latent
-    frame share this object."""
-
-    text: ReadText
-    maps: AttentionMaps
-    """On the CPU, without words."""
-    apart: dict[str, AttentionMaps]
-    """The maps of each step or of each layer, if the script wants them apart; otherwise empty."""
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture, or a frame of a clip, and what was captured while it was drawn."""
-
-    prompt: str
-    """The text for the first text encoder; "" if the pipeline was given only embeddings."""
-    outcome: Attention | UserError
-    """Its attention, or the error because of which there are no maps."""
-    pixels: np.ndarray | None
-    """(H, W, 3) uint8; None if the pipeline did not return the picture."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """What one call of the pipeline drew. If the script captures a network alone, what its whole `with` block drew."""
-
-    pictures: Sequence[Picture]
-    frames: int
-    """The number of frames of each clip; 1 for images."""
-
-
-class Counts(NamedTuple):
-    """How much a run drew."""
-
-    expected: int
-    """The number of images or clips, as the network's rows with the prompt say."""
-    drawn: int
-    """The number of images or clips, as what the pipeline returned says."""
-    frames: int
-    """The number of frames of each clip; 1 for images."""
-
-
-def counts_of(rows: int, images: int, latent_frames: int, *, are_clips: bool) -> Counts:
-    """How much a run drew:
-
-                                     expected   drawn             frames
-        nothing had the prompt       images     images            1
-        nothing, or latents, came    rows       rows              latent frames
-        clips came                   rows       images / frames   images / rows
-        images came                  rows       images            1
-
-    rows: the number of rows with the prompt. images: the number of images, or of frames of all clips, that the pipeline
-    returned. latent_frames: the number in a clip; 1 for images. are_clips: whether the pipeline draws clips.
-    """
-    if not rows:
-        return Counts(images, images, 1)
-    if not images:
-        return Counts(rows, rows, latent_frames)
-    frames = max(images // rows, 1) if are_clips else 1
-    return Counts(rows, -(-images // frames), frames)
-
-
-def returned_images(output: Any) -> list[np.ndarray]:
-    """The pictures (H, W, 3) uint8 in what a pipeline returned, transparent ones on white; an empty list for latents.
-    output: the pipeline's result, or any part of it: pictures, clips, arrays or tensors with values in [0, 1]."""
-    images: Any = getattr(output, "images", getattr(output, "frames", output))
-    if isinstance(images, tuple):
-        images = list(images[:1])  # the other parts are flags
-    if isinstance(images, list):  # a list of pictures, or of clips
-        return [*chain.from_iterable(map(returned_images, images))]
-    if torch.is_tensor(images) and images.ndim > 3 and images.shape[-3] == 3:  # latents have other channels
-        images = images.detach().movedim(-3, -1).float().cpu().numpy()  # numpy has no bfloat16
-    if isinstance(images, np.ndarray) and images.ndim > 3 and images.shape[-1] in (3, 4):
-        pixels = (images * 255).round().astype(np.uint8)
-        return returned_images(list(map(Image.fromarray, pixels.reshape(-1, *pixels.shape[-3:]))))
-    return [np.array(on_white(images))] if isinstance(images, Image.Image) else []
+def check_memory(images: int, expected: Expected, device: torch.device) -> None:
+    """Raise UserError if the maps of so many images do not fit into the computer's memory, or into the GPU's free
+    memory. expected: the maps of one image. device: where the network computes."""
+    needed = images * expected.map_bytes
+    free = memory_bytes() or needed
+    if device.type == "cuda":
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        free = min(free, torch.cuda.mem_get_info(device)[0] + cached)
+    if needed > free:
+        room = f"{show_bytes(needed)}, and {show_bytes(free)} of memory are there"
+        fix = "draw fewer or smaller images at once, or capture less (keep='ca')"
+        raise UserError("the attention maps", f"those of {images} images take {room}", fix)

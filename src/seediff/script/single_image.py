@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-from ..attention.windows import view_photo
 from ..config.resolve import recommend
 from ..config.runs import MaskPhotosConfig, SegmentPhotosConfig
 from ..config.settings import ModelConfig
@@ -25,6 +24,7 @@ from ..models.load import LoadOptions, Model
 from ..run.photos import doubt_line
 from ..run.plan import Plan, check_values, load_planned, plan_model
 from ..segments.make_segments import Segments, make_segments
+from ..view import view_photo
 
 OF_FOLDERS = {"batch_size", "keep_attention", "keep_soft", "name_threshold", "names", "objects", "photos", "threads"}
 """Options of the commands that do nothing for one picture."""
@@ -46,7 +46,7 @@ def mask(image: ImageInput, classes: Sequence[str], *, model: str | Path | Model
     pixels = as_pixels(image)
     loaded, plan = _prepare(config, info, model)
     masker = PhotoMasker(loaded, config, plan.capture)
-    (found,) = masker.find([masker.view(pixels)], [config.classes])
+    (found,) = masker.find([masker.view(pixels)], [config.classes], [0])
     shown = masker.masks(found, trace=True)
 
     # All requested classes, also absent ones
@@ -77,23 +77,23 @@ def segment(image: ImageInput, *, model: str | Path | Model = "", **options: Any
 
 
 def _configure(
-    kind: type[ModelConfig], model: str | Path | Model, options: Mapping[str, Any]
+    command: type[ModelConfig], model: str | Path | Model, options: Mapping[str, Any]
 ) -> tuple[ModelConfig, ModelInfo]:
     """(config, info): the configuration with a script's options, and the model's facts.
 
-    kind: the configuration's class. model, options: as in `mask`. Raises UserError for an option that cannot be used.
-    For example, options for loading, such as `lora`, cannot be used with a loaded model.
+    command: the class of its configuration. model, options: as in `mask`. Raises UserError for an option that cannot be
+    used. For example, options for loading, such as `lora`, cannot be used with a loaded model.
     """
     for name in options:
-        if name in OF_FOLDERS and hasattr(kind, name):
-            fix = f"leave it out, or use {kind.command}_photos"
+        if name in OF_FOLDERS and hasattr(command, name):
+            fix = f"leave it out, or use {command.command}_photos"
             raise UserError(name, "does nothing for an image in memory", fix)
     if not isinstance(model, Model):
-        return recommend(kind, {**options, "model": model})
+        return recommend(command, {**options, "model": model})
     for name in ("base", *(field.name for field in fields(LoadOptions)), "device", "dtype"):
         if options.get(name):
             raise UserError(name, "the model is loaded already", "give it to load_model")
-    return recommend(kind, {**options, "model": model.info.name}, model.info)
+    return recommend(command, {**options, "model": model.info.name}, model.info)
 
 
 def _prepare(

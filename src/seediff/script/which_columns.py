@@ -211,8 +211,8 @@ def named_readers(family: Family, tokenizers: Sequence[Any]) -> tuple[Reader, ..
 
     # 1. A pipeline without other parts
     family = family.of_tokenizers(*tokenizers)
-    kind = getattr(diffusers, family.pipelines[0])
-    parameters = signature(kind).parameters
+    pipeline = getattr(diffusers, family.pipelines[0])
+    parameters = signature(pipeline).parameters
     parts: dict[str, Any] = {}
     for name, parameter in parameters.items():
         if parameter.default is parameter.empty:
@@ -228,7 +228,7 @@ def named_readers(family: Family, tokenizers: Sequence[Any]) -> tuple[Reader, ..
         classes = parameters[name].annotation if len(names) > 1 else object
         parts[name] = next((each for each in tokenizers if isinstance(each, classes)), None)
     try:
-        readers = [reader for reader in family.readers(kind(**parts)) if reader.first is not None]
+        readers = [reader for reader in family.readers(pipeline(**parts)) if reader.first is not None]
     except Exception as error:  # another program's tokenizer may lack anything
         problem = f"is not as {family.title}'s pipeline has it ({first_line(error)})"
         raise UserError("tokenizer", problem, f"give pipe.{family.tokenizer_part}, or name columns") from error

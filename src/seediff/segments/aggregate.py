@@ -13,29 +13,29 @@ from typing import Literal
 
 import torch
 
-from ..attention.maps import Grid, grid_text
+from ..attention.lattice import Grid, grid_text
 from ..errors import UserError
 
 Weights = Literal["proportional", "uniform"] | Sequence[float]
 """The weight of each resolution; `level_weights` explains the values."""
 
 
-def level_weights(grids: Iterable[Grid], latent_size: Grid, weights: Weights = "proportional") -> dict[Grid, float]:
+def level_weights(grids: Iterable[Grid], lattice: Grid, weights: Weights = "proportional") -> dict[Grid, float]:
     """Size (height, width) of a resolution → its share in the aggregate, which is above 0. Shares sum to 1. The finest
     resolution comes first.
 
-    grids: the sizes of the captured maps. latent_size: the size of L, which must be the same multiple of a map's height
+    grids: the sizes of the captured maps. lattice: the size of L, which must be the same multiple of a map's height
     and width. weights: "proportional" to the side, "uniform", or one number for each of the levels L, L/2, L/4, …;
     missing numbers at the end count as 0. Raises UserError for a number of a level that was not captured.
     """
-    levels = {latent_size[0] // grid[0]: grid for grid in sorted(grids, reverse=True)}
+    levels = {lattice[0] // grid[0]: grid for grid in sorted(grids, reverse=True)}
     if not levels:
         raise UserError(
             "no self-attention was captured", fix="use maps that have it, as capture(pipe, keep='all') makes them"
         )
     for level, grid in levels.items():
-        if any(side * level != whole for side, whole in zip(grid, latent_size, strict=True)):
-            problem = f"does not divide latents of {grid_text(latent_size)}: it cannot be aggregated"
+        if any(side * level != whole for side, whole in zip(grid, lattice, strict=True)):
+            problem = f"does not divide latents of {grid_text(lattice)}: it cannot be aggregated"
             raise UserError(f"self-attention of {grid_text(grid)} {problem}")
     if weights == "uniform":
         given = dict.fromkeys(levels.values(), 1.0)
@@ -53,22 +53,22 @@ def level_weights(grids: Iterable[Grid], latent_size: Grid, weights: Weights = "
 
 
 def aggregate(
-    self_attention: Mapping[Grid, torch.Tensor], latent_size: Grid, weights: Weights = "proportional"
+    self_attention: Mapping[Grid, torch.Tensor], lattice: Grid, weights: Weights = "proportional"
 ) -> torch.Tensor:
     """Aggregated self-attention (N, N) float32 of the N = H·W positions of L. A row belongs to a query and sums to 1.
 
     Each row at each resolution is a map (h, w). It is upsampled bilinearly to (H, W), divided by its sum, and added to
     the rows of all positions of L that the coarse query covers.
 
-    self_attention: (h, w) → (h·w, h·w) float32, plain means. latent_size: (H, W). weights: as for `level_weights`.
+    self_attention: (h, w) → (h·w, h·w) float32, plain means. lattice: (H, W). weights: as for `level_weights`.
     Raises UserError as `level_weights` does, and if the attention is not finite.
     """
-    shares = level_weights(self_attention, latent_size, weights)
+    shares = level_weights(self_attention, lattice, weights)
     last, *finer = sorted(shares)
-    total, sums = _level(self_attention[last], last, latent_size, shares[last])
+    total, sums = _level(self_attention[last], last, lattice, shares[last])
     extremes = [*sums.aminmax()]
     for grid in finer:  # from coarse to fine: `total` has a row for each query of the grid `last`
-        rows, sums = _level(self_attention[grid], grid, latent_size, shares[grid])
+        rows, sums = _level(self_attention[grid], grid, lattice, shares[grid])
         extremes += sums.aminmax()
         tile = grid[1] // last[1]
         width = last[1]
@@ -81,12 +81,12 @@ def aggregate(
         raise UserError(
             "attention", "holds NaN or infinite values, or nothing but zeros", "capture it again in float32"
         )
-    if last == latent_size:
+    if last == lattice:
         return total
     # Each position of L has the row of its query. The same axes, with the keys of L.
     height, width = last
     keys = total.shape[1]
-    tile = latent_size[0] // last[0]
+    tile = lattice[0] // last[0]
     return total.view(height, 1, width, 1, keys).expand(-1, tile, -1, tile, -1).reshape(-1, keys)
 
 

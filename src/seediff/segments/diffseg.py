@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import torch
 
-from ..attention.maps import Grid
+from ..attention.lattice import Grid
 from ..errors import UserError
 from .kmeans import kmeans
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from ..attention.maps import grid_at
+from ..attention.lattice import grid_at
 from ..errors import UserError, not_finite
 from ..models.families.unet import attention_layers
 
@@ -28,20 +28,20 @@ segments of the next finer level reach a mIoU of 0.44 instead of 0.30."""
 
 
 @contextmanager
-def capture_features(unet: Any, latent_size: Sequence[int]) -> Iterator[list[torch.Tensor]]:
+def capture_features(unet: Any, lattice: Sequence[int]) -> Iterator[list[torch.Tensor]]:
     """A list to which each UNet call inside the `with` block appends the encoder's features, (B, C, h, w) float32. They
     come from the last level with attention whose longer side has at least COARSEST_SIDE positions; if no level has so
     many, from the first level with attention.
 
-    unet: the network. latent_size: (height, width) of L. Raises UserError if the encoder has no self-attention, and at
+    unet: the network. lattice: (height, width) of L. Raises UserError if the encoder has no self-attention, and at
     the end of the block for features that are not finite.
     """
     layers = encoder_layers(unet)
     if not layers:
         raise UserError("the UNet's encoder has no self-attention to take features from; use SD 1.x or 2.x")
-    fine = (level for level in layers if max(latent_size) // level >= COARSEST_SIDE)
+    fine = (level for level in layers if max(lattice) // level >= COARSEST_SIDE)
     level = max(fine, default=min(layers))
-    grid = grid_at((latent_size[0], latent_size[1]), level)
+    grid = grid_at((lattice[0], lattice[1]), level)
     found: list[torch.Tensor] = []
 
     def record(_attention: Any, _args: Any, output: torch.Tensor) -> None:

@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from ..attention.maps import AttentionMaps, Grid
+from ..attention.lattice import Grid
+from ..attention.maps import AttentionMaps
 from ..attention.see_photos import capture_clean, encode_images, run_clean
-from ..attention.windows import View, batches_by_shape
 from ..config.methods import SegmentConfig
 from ..drawing.colours import shown_ids
 from ..drawing.overlays import draw_named, magnify
@@ -27,6 +27,7 @@ from ..files.label_maps import resize_nearest
 from ..files.messages import plural
 from ..masks.results import as_detections
 from ..models.load import Model
+from ..view import View, batches_by_shape
 from .aggregate import aggregate, level_weights
 from .diffcut import cut_features
 from .diffseg import anchor_positions, diffseg
@@ -105,7 +106,7 @@ def capture_inputs(model: Model, images: Sequence[np.ndarray], config: SegmentCo
     latents = encode_images(model, images)
     if config.divides_features:
         with capture_features(model.network, latents.shape[-2:]) as features:
-            run_clean(model, latents, timestep=config.timestep_shown)
+            run_clean(model, latents, [""] * len(latents), timestep=config.timestep_shown)
         return list(features[0])
     return capture_clean(model, latents, timestep=config.timestep_shown, kind="self")
 
@@ -116,7 +117,7 @@ def propose(method_input: MethodInput, config: SegmentConfig, k: int | None, see
     number of positions."""
     if isinstance(method_input, torch.Tensor):
         return cut_features(method_input, config)
-    size = method_input.latent_size
+    size = method_input.lattice
     rows = aggregate(method_input.self_attention, size, config.weights)
     if config.method == "kmeans":
         assert k is not None
@@ -145,13 +146,13 @@ def _scores(label_map: np.ndarray, proposals: torch.Tensor, config: SegmentConfi
     return tuple(np.divide(sums, counts, out=np.full(count, mean), where=counts > 0).tolist())
 
 
-def check_positions(config: SegmentConfig, levels: Sequence[int], latent_size: Grid) -> None:
+def check_positions(config: SegmentConfig, levels: Sequence[int], lattice: Grid) -> None:
     """Raise UserError for weights of levels that the model lacks, and for more segments or anchors than there are
-    positions. levels: of the model's self-attention, as divisors of L. latent_size: (h, w) of L."""
+    positions. levels: of the model's self-attention, as divisors of L. lattice: (h, w) of L."""
     if config.divides_features:
         return
-    level_weights([(latent_size[0] // level, latent_size[1] // level) for level in levels], latent_size, config.weights)
+    level_weights([(lattice[0] // level, lattice[1] // level) for level in levels], lattice, config.weights)
     if config.method == "diffseg":
-        anchor_positions(latent_size, config.num_points)
+        anchor_positions(lattice, config.num_points)
     if isinstance(config.k, int):
-        check_k(config.k, latent_size[0] * latent_size[1])
+        check_k(config.k, lattice[0] * lattice[1])

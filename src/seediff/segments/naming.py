@@ -15,11 +15,11 @@ import torch
 
 from ..attention.maps import AttentionMaps
 from ..attention.see_photos import capture_clean, encode_images, join_maps
-from ..attention.windows import View
 from ..errors import UserError
 from ..files.label_maps import resize_nearest
 from ..masks.arithmetic import TINY, resize
 from ..prompts.tokens import split_prompts
+from ..view import View
 
 if TYPE_CHECKING:
     from ..models.load import Model
@@ -99,9 +99,9 @@ def name_photo(
     latents = encode_images(model, [view.seen])
     captured = []
     for text, group in split_prompts(model.readers, words):
-        captured += capture_clean(model, latents, [text], [group], timestep=timestep, kind="cross")
+        captured += capture_clean(model, latents, [(text, group)], timestep=timestep, kind="cross")
     maps = join_maps(captured)
-    height, width = maps.latent_size
+    height, width = maps.lattice
     scale = min(GRID, label_map.shape[0] / height, label_map.shape[1] / width)
     seen = resize_nearest(label_map[view.window.slices], round(scale * height), round(scale * width))
     names = name_segments(seen, name_maps(maps, words), words, threshold)

@@ -79,7 +79,7 @@ def check_grids(model, maps):
     height, width = (side // model.sizes.position for side in pixels(model))
     levels = sorted({layer.level for layer in model.layers.values()})
     for one in maps:
-        assert one.latent_size == (height, width)
+        assert one.lattice == (height, width)
         grids = [(-(-height // level), -(-width // level)) for level in levels]
         assert list(one.cross_attention) == grids
         assert list(one.self_attention) == grids
@@ -208,8 +208,8 @@ def test_a_rectangle_does_not_depend_on_the_batch(model):
 def test_what_is_expected_is_what_is_held(model):
     """The memory that --dry-run says: of all maps but the text's of prompts that are not padded."""
     (maps,) = see(model, photos(model, 1))
-    expected = expected_of(model, size=maps.latent_size)
-    own = expected_of(model, reads={"self": None}, size=maps.latent_size)
+    expected = expected_of(model, size=maps.lattice)
+    own = expected_of(model, reads={"self": None}, size=maps.lattice)
     assert own.map_bytes == sum(4 * one.numel() for one in maps.self_attention.values())
     held = own.map_bytes + sum(4 * one.numel() for one in maps.cross_attention.values())
     assert held <= expected.map_bytes

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from items import noise_pixels
 from refusals import user_error
 
-from seediff.attention.windows import View, Window, seen_shape, seen_window
+from seediff.view import View, Window, seen_shape, seen_window
 
 
 @pytest.mark.parametrize("fit", ["crop", "resize"])

@@ -1,4 +1,4 @@
-"""Fits pictures of any shape to a model: which part the model sees, at which size, and how results are put back.
+"""`View`: the geometry of a picture of which a model sees or draws only a part, at another size.
 
 view = view_photo(model, photograph, fit, None)   # the whole photograph, or its central square
 view.seen                                         # what the model sees
@@ -11,18 +11,17 @@ import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
-from ..config.runs import Fit
-from ..config.sizes import MAX_ASPECT, Size, pixels
-from ..errors import UserError
+from .config.runs import Fit
+from .config.sizes import MAX_ASPECT, Size, pixels
+from .errors import UserError
 
 if TYPE_CHECKING:
-    from ..models.load import Model
-
+    from .models.load import Model
 
 PixelSize = tuple[int, int]
 """(height, width) in pixels."""
@@ -68,10 +67,6 @@ class View:
     """(h, w): the size at which the model saw or drew the window."""
     pixels: np.ndarray | None = None
     """The picture (H, W, 3) uint8; None if it is unknown."""
-    number: int = 0
-    """A photograph's number in its run, which decides the noise that is added to it."""
-    edge_megapixels: float = 0.0
-    """Masks follow the edges of the window at up to this size, if it is more than `shape`, which counts otherwise."""
 
     @classmethod
     def whole(cls, size: Sequence[int], pixels: np.ndarray | None = None) -> View:
@@ -115,13 +110,13 @@ class View:
         return whole
 
 
-def view_photo(model: Model, photo: np.ndarray, fit: Fit, size: Size | None, **more: Any) -> View:
+def view_photo(model: Model, photo: np.ndarray, fit: Fit, size: Size | None) -> View:
     """How a model sees a photograph (H, W, 3) uint8. fit: of `seen_window` and `seen_shape`. size: of `seen_shape`.
-    more: further fields of `View`. Raises UserError for keep and a photograph that is too long and narrow."""
+    Raises UserError for keep and a photograph that is too long and narrow."""
     height, width = photo.shape[:2]
     window = seen_window(height, width, fit)
     shape = seen_shape(model, photo.shape, fit, size)
-    return View((height, width), window, shape, photo, **more)
+    return View((height, width), window, shape, photo)
 
 
 def view_drawn(

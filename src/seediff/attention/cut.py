@@ -1,4 +1,4 @@
-"""`Place`: where the picture is in products of attention, and how it is cut out of one.
+"""`Cut`: what of a product of attention is the picture's, and how it is cut out.
 
 Shape letters: B images, H heads, N the picture's positions, T columns of text, D channels per head, F frames.
 """
@@ -12,15 +12,14 @@ import torch
 
 from ..errors import UserError
 from ..models.layers import Kind, Spans
-from .maps import Grid
+from .lattice import Grid
 from .probabilities import ALL, Scores
 from .product import Product
 
 
-@dataclass(frozen=True, eq=False)
-class Place:
-    """Where the picture is in products of some sizes. Each object equals itself alone: a layer keeps one for all
-    products of these sizes, by which others find what they know of them."""
+@dataclass(frozen=True)
+class Cut:
+    """What is the picture's in products of some sizes."""
 
     members: Sequence[int]
     """The members of the batch with the prompt."""
@@ -32,25 +31,25 @@ class Place:
     """Kind of attention → its columns of the scores, of one frame."""
 
 
-def cut_picture(product: Product, place: Place) -> Scores:
+def cut_picture(product: Product, cut: Cut) -> Scores:
     """The scores of the picture's queries, of the members with the prompt. product: the whole batch's."""
     # 1. The members with the prompt
     query, key, mask, scale = product
-    query, key = choose(query, place.members), choose(key, place.members)
+    query, key = choose(query, cut.members), choose(key, cut.members)
     if mask is not None:
         while mask.ndim < 4:
             mask = mask[None]
         if len(mask) > 1:
-            mask = choose(mask, place.members)
+            mask = choose(mask, cut.members)
 
     # 2. The picture's queries
-    if place.spans.queries != ALL:
-        query = query[:, :, place.spans.queries]
+    if cut.spans.queries != ALL:
+        query = query[:, :, cut.spans.queries]
     if key.shape[1] < query.shape[1]:  # several heads of the queries share one of the keys
         key = key.repeat_interleave(query.shape[1] // key.shape[1], 1)
     bias = None
     if mask is not None:
-        bias = _bias(mask, place.spans.queries).expand(len(query), -1, -1, key.shape[2])
+        bias = _bias(mask, cut.spans.queries).expand(len(query), -1, -1, key.shape[2])
     return Scores(query, key, scale, bias)
 
 
