@@ -46,6 +46,7 @@ SMALL = {
     "generate": {"--per-class": "1", "--steps": "2"},
     "mask": {"--timesteps": "300"},
     "train": {"--steps": "2"},
+    "doubt": {"--steps": "2"},
     "split": {"--val": "0.5"},
     "tune": {"--count": "1"},
 }
