@@ -10,7 +10,7 @@ from items import noise_pixels
 from PIL import Image
 
 from seediff.dataset.check import check_dataset
-from seediff.dataset.copies import MOST_PAIRS, brightness_steps, near_pairs
+from seediff.dataset.copies import brightness_steps, near_pairs
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.sample import Sample
 from seediff.dataset.split import set_splits
@@ -54,11 +54,6 @@ def test_plain_pictures_are_near_to_none():
     grainy = noise_pixels(2, 512, 512) // 16
     assert pairs(*plain, *grainy, grainy[0]) == []
     assert pairs() == []
-
-
-def test_pairs_of_a_series_are_limited():
-    found = pairs(*[SCENES[0]] * 300)
-    assert len(found) == sum(min(MOST_PAIRS, later) for later in range(300))
 
 
 def made(images, name=""):

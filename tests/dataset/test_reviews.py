@@ -144,17 +144,6 @@ def test_a_reviewed_set_does_not_score_its_own_corrections(remade, tmp_path, cap
     assert "<small>against" not in page  # nobody says that a method made them
 
 
-def test_what_people_painted_of_nothing_is_a_prediction(tmp_path):
-    """A set without labels has no masks as they were made: two people are compared."""
-    source = write_set(tmp_path / "pets", 2)
-    run(f"import {source / 'images'} --unlabelled --classes dog,cat --out {tmp_path}/ann --quiet")
-    store = Store(tmp_path / "ann", by="ann")
-    store.act([(0, 0), (1, 0)], lambda _: Edit("brush", labels=lambda present: np.full_like(present, 1)))
-    store.close()
-    scores = evaluate(tmp_path / "ann", tmp_path / "ann", draws=1, boundary=False)
-    assert (scores.scores.miou.value, scores.corrections) == (1, 2)
-
-
 def found(folder):
     return [(one.kind, one.level, one.where) for one in check_dataset(folder).findings]
 

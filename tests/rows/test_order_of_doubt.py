@@ -18,14 +18,6 @@ def test_the_lower_of_both_ranks_counts():
     assert doubt(rows) == pytest.approx([0.75**2, 0.75**2, 0.25**2, 0.5**2, 0.5])
 
 
-def test_one_figure_alone_keeps_its_own_order_and_ties():
-    values = [0.5, 0.1, 0.5, 0.9]
-    for rows in ([row(value) for value in values], [row(None, value) for value in values]):
-        assert doubt(rows) == pytest.approx([0.25, 0.75, 0.25, 0])
-    assert doubt([row(), row()]).tolist() == [0.5, 0.5]
-    assert doubt([]).shape == (0,)
-
-
 def test_rows_with_one_and_with_two_figures_compare_in_a_merged_set():
     rng = np.random.default_rng(0)
     both = doubt([row(*one) for one in rng.random((2000, 2)).round(4).tolist()] + [row(x) for x in rng.random(2000)])

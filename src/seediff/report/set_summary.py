@@ -110,7 +110,8 @@ def samples_from(rows: Iterable[Row], name: str) -> str:
     texts = list[str]()
     for source, of_rows in models.items():
         known = ", ".join(sorted({*filter(None, of_rows)}))
-        texts.append(f"{len(of_rows)} of {source}" + f" ({known})" * bool(known))
+        text = f"{len(of_rows)} of {source}"
+        texts.append(f"{text} ({known})" if known else text)
     return first_of(texts, in_all=True)
 
 
@@ -119,11 +120,14 @@ def provenance(rows: Sequence[Row]) -> dict[str, str]:
     reviews = [row.decided for row in rows if row.decided.verdict or row.decided.corrected]
     decisions = Counter(review.verdict for review in reviews if review.verdict)
     decided = show_counts({**decisions, "corrected": sum(bool(review.corrected) for review in reviews)})
+    reviewed = f"{len(reviews)} of {plural(len(rows), 'image')}"
+    if decided:
+        reviewed += f" ({decided})"
     return {
         "drawn by": show_counts(Counter(row.model for row in rows if row.model and not row.of_photo)) or "–",
         "photographs": str(sum(row.source is not None for row in rows)),
         "masks by": show_counts(Counter(f"{row.model or ''} {row.method}" for row in rows if row.method)) or "–",
-        "reviewed": f"{len(reviews)} of {plural(len(rows), 'image')}" + f" ({decided})" * bool(decided),
+        "reviewed": reviewed,
         "parts": show_counts(Counter(row.part for row in rows)),
     }
 
