@@ -79,7 +79,8 @@ def near_pairs(steps: Sequence[np.ndarray]) -> np.ndarray:
     for start in range(0, len(vectors), BLOCK):
         block = vectors[start : start + BLOCK]
         alike = np.maximum(block @ vectors[start:].T, block @ mirrored[start:].T)
-        pairs = np.argwhere(alike >= NEAR * UNIT**2)
+        hits = np.flatnonzero(alike >= NEAR * UNIT**2)  # several times as fast as np.argwhere
+        pairs = np.column_stack(np.divmod(hits, alike.shape[1]))
         pairs = pairs[pairs[:, 0] < pairs[:, 1]]
         unlikeness = -alike[pairs[:, 0], pairs[:, 1]].astype(np.int64)
         rows = np.column_stack((unlikeness, pairs + start))[np.lexsort((unlikeness, pairs[:, 0]))]
