@@ -47,7 +47,7 @@ def test_the_most_doubtful_are_named_with_the_class_of_the_lower_figure():
 
 
 def test_what_changed_or_came_after_the_last_run():
-    corrected, rejected = Row(review=Review(corrected=True)), Row(review=Review(verdict="rejected"))
+    corrected, rejected = Row(review=Review(corrected=True)), Row(support={}, review=Review(verdict="rejected"))
     assert row(0.5).of_other_mask().support is None
     assert changed_since([True] * 3, [row(0.5), corrected, rejected]) == 1
     assert changed_since([True, False, False, False], [row(0.5), Row(), corrected, rejected]) == 1

@@ -101,7 +101,7 @@ def test_a_killed_run_continues_and_other_work_goes(tmp_path, monkeypatch):
         cross_fit(data, CONFIG, steps=3, work=tmp_path, report=stop)
     steps.clear()
     assert cross_fit(data, CONFIG, steps=3, work=tmp_path, report=lambda done, *_: steps.append(done)) == whole
-    assert steps[0] == 4  # the first training is not repeated
+    assert steps[1] == 4  # the first training is not repeated
     (before,) = tmp_path.iterdir()
     cross_fit(data, CONFIG, steps=1, work=tmp_path)
     assert not before.exists()

@@ -76,8 +76,6 @@ def doubt(
     if quiet:
         return
     say_doubtful(data, rows)
-    if len(rows) < FEW:
-        say_notes([f"below about {FEW} samples, this order found no more wrong labels than confidence or chance"])
     if weights == "scratch":
         say_notes(["from scratch, it finds wrong classes, missing objects and swapped files, but no wrong outlines"])
     worst = command_line("filter", data, "--worst", len(rows) // WORST or 1, "--out", f"{data}-doubtful")
@@ -95,10 +93,12 @@ def say_doubtful(data: Path, rows: Sequence[Row], changed: int = 0) -> None:
     print("Most doubtful (class to look at):")
     for position, name in found:
         print(f"  {rows[position].sample}    {name}")
-    if any(row.support for row in rows):
+    if not any(row.support for row in rows):
+        print(f"A second opinion, from the other samples: {command_line('doubt', data)}")
+    elif len(rows) < FEW:
+        say_notes([f"below about {FEW} samples, this order found no more wrong labels than confidence or chance"])
+    else:
         part = f"the first {len(rows) // WORST} of {len(rows)} hold about four in five of the wrong ones"
         print(f"Measured where labels were known to be wrong: {part}")
-    else:
-        print(f"A second opinion, from the other samples: {command_line('doubt', data)}")
     if changed:
         say_notes([f"{plural(changed, 'mask')} changed or came after `doubt`: run it again for a new order"])

@@ -132,7 +132,7 @@ def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
         sample = findings.attempt("row", place, lambda row=row, place=place: reader.sample(as_row(row, place), place))
         if sample is not None:
             samples.append(sample)
-            supported.append(bool(row.get("support")))
+            supported.append(row.get("support") is not None)
             if part_of(sample.row.part) is None:
                 used = f"which {NO_SPLIT}: `train` uses it, or asks for --split beside other parts"
                 findings.add("row", place, f"'split' is {show_json(sample.row.split)}, {used}", "warning")

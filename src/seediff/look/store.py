@@ -245,13 +245,13 @@ class Store:
             "area": row.area or {},
             "by": last.by,
             **{key: worst(row, key) for key in SCORES},
-            DOUBT: None if row.replaced else round(self.doubts[number], 4),
+            DOUBT: round(self.doubts[number], 4) if row.support or row.confidence else None,
         }
 
     def changed_since(self) -> int:
         """How many masks were changed or came after the last run of `doubt`."""
         rows = [self.state(number).row(self.classes) for number in range(len(self.samples))]
-        return changed_since([bool(one.row.support) for one in self.samples], rows)
+        return changed_since([one.row.support is not None for one in self.samples], rows)
 
     # Actions.
 
@@ -351,6 +351,4 @@ def worst(row: Row, key: str) -> float | None:
     """The worst value of a score of masks; None if it is unknown, as for a mask that replaced the original. row: the
     sample's current row. key: the score's, one of SCORES."""
     of_classes = getattr(row, key)
-    if row.replaced or not of_classes:
-        return None
-    return round(min(of_classes.values()), 4)
+    return round(min(of_classes.values()), 4) if of_classes else None

@@ -85,10 +85,15 @@ def _hub_config(rows: Sequence[Row]) -> dict[str, Any]:
     return config
 
 
+def with_types(card: str, rows: Sequence[Row]) -> str:
+    """A card after rows got other keys: with the types of all keys."""
+    config = json.dumps(_hub_config(rows), ensure_ascii=False)
+    return re.sub(r"^configs: \[.*\]$", lambda _: f"configs: [{config}]", card, count=1, flags=re.MULTILINE)
+
+
 def with_parts(card: str, rows: Sequence[Row]) -> str:
     """A card after its set was divided in place: with the type of the key `split`, and the numbers of the parts."""
-    config = json.dumps(_hub_config(rows), ensure_ascii=False)
-    card = re.sub(r"^configs: \[.*\]$", lambda _: f"configs: [{config}]", card, count=1, flags=re.MULTILINE)
+    card = with_types(card, rows)
     card = re.sub(r"^\| parts \|.*\n", "", card, count=1, flags=re.MULTILINE)
     return card.replace("|---|---|\n", f"|---|---|\n| parts | {provenance(rows)['parts']} |\n", 1)
 

@@ -38,7 +38,8 @@ def most_doubtful(rows: Sequence[Row], count: int = 10) -> list[Doubtful]:
     found = list[Doubtful]()
     for position in np.argsort(-doubt(rows), kind="stable").tolist():
         row = rows[position]
-        if len(found) < count and not np.isnan(ranks[position]).all() and not (row.decided.verdict or row.replaced):
+        judged = row.decided.verdict or row.decided.corrected
+        if len(found) < count and not np.isnan(ranks[position]).all() and not judged:
             of_support, of_confidence = ranks[position]
             scores = row.support if of_support <= of_confidence or np.isnan(of_confidence) else row.confidence
             found.append(Doubtful(position, min(scores or {}, key=(scores or {}).__getitem__)))
@@ -54,7 +55,7 @@ def changed_since(supported: Sequence[bool], rows: Sequence[Row]) -> int:
         return 0
     unseen = 0
     for had, row in zip(supported, rows, strict=True):
-        unseen += row.replaced if had else not (row.replaced or row.why_left_out())
+        unseen += row.support is None if had else not (row.replaced or row.why_left_out())
     return unseen
 
 

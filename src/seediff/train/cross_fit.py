@@ -28,8 +28,9 @@ from ..dataset.split import split_samples
 from ..errors import UserError
 from ..files.label_maps import IGNORE
 from ..files.messages import plural
-from ..files.outputs import open_folder, write_atomic
-from ..files.reading import real
+from ..files.outputs import CARD, open_folder, write_atomic
+from ..files.reading import read_text, real
+from ..report.card import with_types
 from ..rows.row import Row
 from ..rows.values import ids_by_name
 from ..workers import Progress
@@ -57,7 +58,8 @@ def cross_fit(
     report: Progress = lambda done, total, current: None,
 ) -> list[dict[str, float] | None]:
     """The support of each sample, in order: {class: value in [0, 1], to four decimals}, as a row has it (`support`).
-    None for a sample that nobody labelled or that people rejected: they are not trained on, either.
+    None for a sample that nobody labelled or that people rejected: they are not trained on, either. Empty for a sample
+    all of whose pixels are ignored.
 
     config: of each training; its seed also divides the samples, whose copies stay together. steps: of each training.
     folds: the number of parts. work: a folder for the trainings, in which the same call continues after an
@@ -65,6 +67,7 @@ def cross_fit(
     that cannot be divided, and as `train` does.
     """
     samples, classes = data.labelled().samples, data.classes
+    report(0, folds * steps, "dividing the samples")
     shares = {str(part): 1 / folds for part in range(1, folds)}
     parts = split_samples(samples, classes, shares, seed=config.seed)
     names = ["train", *shares]
@@ -108,6 +111,7 @@ def cross_fit(
         found: dict[str, dict[str, float]] = {}
         for sample, shares, labels in compare():
             least = support(shares, labels, usual)
+            found[sample.name] = {}
             if least is not None:
                 found[sample.name] = {classes[least[0] - 1]: round(least[1], 4)}
     return [found.get(sample.name) for sample in data]
@@ -139,6 +143,9 @@ def write_support(
                 for row in native.read_rows(folder)
             ]
             write_atomic(folder / native.METADATA, native.jsonl(made))
+            card = folder / CARD
+            if card.is_file():
+                write_atomic(card, with_types(read_text(card), made).encode("utf-8"))
             shutil.rmtree(work)
         return [sample.row for sample in Dataset.open(folder, "native")]
 
