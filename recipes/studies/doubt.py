@@ -128,8 +128,8 @@ def faulty(kind: str, labels: np.ndarray, shown: np.ndarray, classes: int, rng: 
         return np.where(labels == rng.choice(shown), rng.choice(others[kind]), labels)
     change = (ndimage.binary_dilation, ndimage.binary_erosion)[rng.integers(2)]
     resized = np.where(labels == IGNORE, IGNORE, 0)
-    for number in shown:
-        resized[change(labels == number, iterations=pixels // 2) & np.isin(resized, (0, IGNORE))] = number
+    for n in shown:
+        resized[change(labels == n, iterations=pixels // 2) & np.isin(resized, (0, IGNORE))] = n  # pyright: ignore
     return resized
 
 
