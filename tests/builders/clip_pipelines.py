@@ -161,7 +161,7 @@ def capture_spied(pipe, **more):
     with seediff.capture(pipe, normalize=False) as seen, products(filter(None, networks)) as calls:
         clip = draw(pipe, **more)
     differences = [0.0]
-    every = [picture.outcome.maps for picture in seen._pictures()]
+    every = [picture.outcome.maps for picture in seen._recording.pictures]
     latents = list({id(maps): maps for maps in every}.values())
     for (kind, count), tensor in expected_maps(pipe, calls).items():
         grid = next(grid for grid in latents[0].cross_attention if grid[0] * grid[1] == count)

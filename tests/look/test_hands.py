@@ -104,6 +104,8 @@ def test_an_image_of_the_embedded_model_is_explained_at_once(browser, tmp_path):
     generate(GenerateConfig.recommended(classes=("dog",), per_class=2, steps=2), out)
     box = "id => { const { top, bottom } = document.querySelector(id).getBoundingClientRect(); return [top, bottom]; }"
     with running(out) as (_, opened), window(browser, opened.url) as page:
+        page.select_option("#sort", "order")
+        page.focus("#grid")
         press(page, "Enter")
         shown_sample(page, "000000")
         page.wait_for_selector("#attention:not([hidden])")

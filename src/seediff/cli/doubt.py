@@ -76,8 +76,6 @@ def doubt(
     if quiet:
         return
     say_doubtful(data, rows)
-    if weights == "scratch":
-        say_notes(["from scratch, it finds wrong classes, missing objects and swapped files, but no wrong outlines"])
     worst = command_line("filter", data, "--worst", len(rows) // WORST or 1, "--out", f"{data}-doubtful")
     print(next_steps(command_line("look", data, about="the most doubtful first"), worst))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -25,7 +26,7 @@ from ..dataset import native
 from ..dataset.dataset import Dataset
 from ..dataset.sample import Sample
 from ..dataset.split import split_samples
-from ..errors import UserError
+from ..errors import Notice, UserError
 from ..files.label_maps import IGNORE
 from ..files.messages import plural
 from ..files.outputs import CARD, open_folder, write_atomic
@@ -43,6 +44,9 @@ SHARPNESS = 0.1
 """T of the soft minimum: a share that is higher than the lowest by T weighs 1/e."""
 LEAST_USUAL = 0.05
 """The least usual share of a class: a segmenter that hardly knows it supports none of its masks."""
+WELL_KNOWN = 0.1
+"""The least mean of the classes' usual shares. It was 0.34 where 85 % of planted faults were in the worst fifth, and 0.06
+where their order was chance."""
 SAVE_EVERY = 25
 IMAGES_PER_STEP = 16
 """How many images are predicted in about the time of a training step, for the remaining time."""
@@ -108,6 +112,12 @@ def cross_fit(
                 report(folds * steps + predicted // IMAGES_PER_STEP, total, "comparing")
 
         usual = usual_shares(((shares, labels) for _, shares, labels in compare()), len(classes))
+        shown = usual[1:][usual[1:] < 1]
+        if shown.size and shown.mean() < WELL_KNOWN:
+            little = f"the segmenter hardly knows the classes: their own pixels get {shown.mean():.0%}"
+            warnings.warn(
+                f"{little}, so its order is no better than chance; more --steps may help", Notice, stacklevel=2
+            )
         found: dict[str, dict[str, float]] = {}
         for sample, shares, labels in compare():
             least = support(shares, labels, usual)
