@@ -32,9 +32,7 @@ def doubt(
     steps: Annotated[Whole, AT_LEAST_1, option(TRAINING, "Number of steps of each training.", 150)] = 150,
     folds: Annotated[Whole, option(TRAINING, "Number of parts; each is predicted by the others.", 2)] = 2,
     backbone: Annotated[str, option(TRAINING, "Backbone, as for `train`; tiny is for a CPU.", "tiny")] = "tiny",
-    weights: Annotated[
-        str, option(TRAINING, "Initial weights, as for `train`; scratch for what no photograph shows.", "pretrained")
-    ] = "pretrained",
+    weights: Annotated[str, option(TRAINING, "Initial weights, as for `train`.", "pretrained")] = "pretrained",
     seed: Annotated[Whole, option(TRAINING, "Random seed of the parts and of the trainings.", 0)] = 0,
     device: Annotated[str | None, option(RUN, "Device: cuda, mps or cpu.", "the fastest available")] = None,
     json: Json = None,
@@ -50,7 +48,7 @@ def doubt(
 
     - `seediff doubt pets`
 
-    - `seediff doubt scans --weights scratch --steps 300`
+    - `seediff doubt pets --steps 300`
     """
     from ..rows.doubt import doubt as order
     from ..train.cross_fit import write_support

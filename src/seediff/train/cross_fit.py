@@ -116,7 +116,7 @@ def cross_fit(
         chance = 1 / len(usual)
         if shown.size and (shown.mean() - chance) / (1 - chance) < WELL_KNOWN:
             little = f"the segmenter hardly knows the classes: their own pixels get {shown.mean():.0%} of its shares"
-            warnings.warn(f"{little}, and its order is chance; more --steps may help", Notice, stacklevel=2)
+            warnings.warn(f"{little}; the order may be no better than chance: try more --steps", Notice, stacklevel=2)
         found: dict[str, dict[str, float]] = {}
         for sample, shares, labels in compare():
             least = support(shares, labels, usual)
