@@ -116,7 +116,8 @@ def cross_fit(
         chance = 1 / len(usual)
         if shown.size and (shown.mean() - chance) / (1 - chance) < WELL_KNOWN:
             little = f"the segmenter hardly knows the classes: their own pixels get {shown.mean():.0%} of its shares"
-            warnings.warn(f"{little}; the order may be no better than chance: try more --steps", Notice, stacklevel=2)
+            way = "more samples, or a --backbone that knows such images, may help"
+            warnings.warn(f"{little}; the order may be no better than chance: {way}", Notice, stacklevel=2)
         found: dict[str, dict[str, float]] = {}
         for sample, shares, labels in compare():
             least = support(shares, labels, usual)
