@@ -130,39 +130,6 @@ def test_polygon_fill_and_eraser(page, pets):
     assert (labels_of(pets, "000011")[8:17, 8:17] == 0).all()
 
 
-def test_beta_is_dragged_and_used(page, pets):
-    open_sample(page, "000001")
-    page.wait_for_selector("#attention:not([hidden])")
-    before = shown_mask(page)
-    page.locator("#beta").scroll_into_view_if_needed()
-    slider = page.locator("#beta").bounding_box()
-    page.mouse.move(slider["x"] + slider["width"] * 0.3, slider["y"] + slider["height"] / 2)
-    page.mouse.down()
-    page.mouse.move(slider["x"] + slider["width"] * 0.7, slider["y"] + slider["height"] / 2, steps=15)
-    page.mouse.up()
-    until(page, "() => document.querySelector('#tuned-shown').textContent")  # at rest
-    constants = page.evaluate(
-        "() => Object.fromEntries(['alpha', 'beta', 'method'].map((id) => [id, document.getElementById(id).value]))"
-    )
-    assert 0.6 < float(constants["beta"]) < 0.8
-    address = "&".join(f"{name}={value}" for name, value in constants.items())
-    wanted = pets[1].ask("GET", f"/api/samples/1/tuned?{address}&pamr=true").labels
-    soon(page, lambda: np.array_equal(shown_mask(page), wanted))  # answers to earlier places of the slider come first
-    page.locator("#stage").focus()
-    page.keyboard.press("a")
-    noticed(page, "Esc discards it")
-    assert page.text_content("#tuned-shown") == "Tried, not saved"
-    assert "000001" not in last_actions(pets[0])
-    page.click("#untune")
-    page.wait_for_selector("#notice", state="hidden", timeout=GOES)
-    np.testing.assert_array_equal(shown_mask(page), before)
-    assert float(page.input_value("#beta")) < 0.6  # that of the mask which is shown
-    page.fill("#beta", constants["beta"])
-    page.click("#apply")
-    until(page, "() => document.querySelector('#sample-state').textContent.includes('new mask')")
-    np.testing.assert_array_equal(labels_of(pets, "000001"), wanted)
-
-
 HARMLESS = {
     *"undo back #redo size class findClass cross accept #apply giveUp".split(),
     *"mask #outlined #by-object #dimmed #help-button".split(),

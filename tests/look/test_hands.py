@@ -125,7 +125,7 @@ def test_an_image_of_the_embedded_model_is_explained_at_once(browser, tmp_path):
         until(page, SEGMENTS)
         said = page.evaluate("() => window.said")
         assert not [text for text in said if "recompute" in text], said
-        assert "Computing the attention maps …" in said
+        assert "Finding segments …" in said
 
 
 COLOURS_OF_OUTLINES = """() => {

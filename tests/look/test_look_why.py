@@ -1,5 +1,4 @@
 import base64
-import json
 import shutil
 from dataclasses import replace
 
@@ -10,14 +9,15 @@ from items import rows_of, write_rows
 from look_server import keep_attention, only, running, write_set
 from random_maps import random_maps
 
+from seediff.config.resolve import configure_run
 from seediff.config.runs import GenerateConfig
 from seediff.dataset import native
 from seediff.dataset.check import check_dataset
 from seediff.dataset.dataset import Dataset
-from seediff.dataset.encoding import read_label_map
 from seediff.dataset.reviews import read_actions
 from seediff.dataset.sample import CONFIGS
 from seediff.look import attention_answers
+from seediff.look.attention import Moved, constants_of
 from seediff.run.generate_job import generate
 
 CONFIG = GenerateConfig(
@@ -38,17 +38,13 @@ def copied(drawn, tmp_path):
     return shutil.copytree(drawn, tmp_path / "drawn")
 
 
-def address(constants):
-    return "&".join(f"{name}={json.dumps(value).strip(chr(34))}" for name, value in constants.items())
-
-
 def check_explained(folder):
     """What the page begins with makes the mask that is there."""
     with running(folder) as (client, opened):
         for number in range(len(opened.store.samples)):
             about = client.get(f"/api/samples/{number}/attention")
             assert about["note"] == ""
-            made = client.ask("GET", f"/api/samples/{number}/tuned?{address(about['constants'])}")
+            made = client.ask("GET", f"/api/samples/{number}/tuned?method={about['method']}")
             np.testing.assert_array_equal(made.labels, opened.store.labels(opened.store.state(number)))
 
 
@@ -87,10 +83,11 @@ def test_a_filtered_split_or_merged_set_knows_what_made_each_mask(copied, tmp_pa
 
 def test_a_mask_that_was_made_on_the_page_or_by_a_person_is_explained_as_that(copied, tmp_path):
     with running(copied) as (client, _):
-        constants = {**client.get("/api/samples/2/attention")["constants"], "beta": 0.7, "method": "ca_sa"}
-        client.post("/api/masks", {**constants, "samples": [(2, 0)]})
+        client.post("/api/masks", {"beta": 0.7, "method": "ca_sa", "samples": [(2, 0)]})
         client.act(2, "accept", 1)
-        assert client.get("/api/samples/2/attention")["constants"] == constants
+        about = client.get("/api/samples/2/attention")
+        constants = about["constants"]
+        assert (about["method"], constants["ca_sa"]["beta"]) == ("ca_sa", 0.7)
         client.paint(1, np.ones((32, 32), np.uint8), 0)
         assert "This mask was changed" in client.get("/api/samples/1/attention")["note"]
         client.act(1, "undo", 1, to={"1": 0})
@@ -110,16 +107,40 @@ def test_masks_of_a_jpeg_are_made_of_its_file(tmp_path):
     check_explained(tmp_path)
 
 
-@pytest.mark.parametrize("change", [{"method": "ca_sa"}, {"pamr": False}])
-def test_other_constants_make_what_the_command_makes(copied, tmp_path, change):
-    mask = replace(CONFIG.mask, **change)
-    generate(replace(CONFIG, mask=mask), tmp_path / "other", draw=fake_draw)
-    with running(copied) as (client, opened):
-        constants = {**client.get("/api/samples/0/attention")["constants"], **change}
-        for number, sample in enumerate(opened.store.samples):
-            made = client.ask("GET", f"/api/samples/{number}/tuned?{address(constants)}")
-            expected = read_label_map(tmp_path / "other" / str(sample.row.mask_file_name))
-            np.testing.assert_array_equal(made.labels, expected)
+OWN = [{"mask.method": name} for name in ("seediff", "ca", "ca_sa", "daam")]
+OWN += [{"capture.normalize": False}, {"mask.beta": "otsu"}, {"mask.ignore_band": (0.5, 0.6)}]
+TYPED = {"classes": ("dog", "cat"), "model": "mini", "classes_per_image": 2, "per_class": 1, "reject": False, "seed": 2}
+
+
+def of_generate(**typed):
+    return configure_run(GenerateConfig, {**TYPED, "keep_attention": True, **typed})[0]
+
+
+@pytest.mark.parametrize("own", OWN, ids=str)
+def test_what_nobody_moved_is_the_rows_or_what_generate_takes(tmp_path, own):
+    """Each method in a set of each other one."""
+    config = of_generate(**own)
+
+    def draw(specs):
+        images, maps = fake_draw(specs)
+        return images, [replace(one, normalized=config.capture.normalize) for one in maps]
+
+    generate(config, tmp_path, draw=draw)
+    with running(tmp_path) as (client, opened):
+        about = client.get("/api/samples/0/attention")
+        assert ("daam" in about["constants"]) is not config.capture.normalize
+        for method, shown in about["constants"].items():
+            takes = of_generate(**{"mask.method": method}).mask
+            if method == config.method:
+                takes = config.mask
+            threshold = "0.5–0.6" if takes.ignore_band else takes.beta
+            alpha = takes.alpha if method == "seediff" else None
+            assert shown == {"alpha": alpha, "beta": threshold, "pamr": takes.pamr}
+            for moved in ({}, {"pamr": False}, {"beta": 0.6, "ignore_band": None}):
+                sent = Moved(method=method, pamr=moved.get("pamr"), beta=moved.get("beta"))
+                found = constants_of(opened.store, opened.store.state(0), sent)
+                assert found == replace(takes, **moved)
+    check_explained(tmp_path)
 
 
 def test_masks_of_photos_are_made_as_mask_makes_them(tmp_path, mini_folder, monkeypatch):
@@ -186,11 +207,10 @@ def test_constants_are_used_for_one_and_for_many_but_not_over_a_person(copied):
     rows[1]["review"] = {"verdict": None, "corrected": True}  # by another tool
     write_rows(copied, rows)
     with running(copied) as (client, _):
-        constants = {**client.get("/api/samples/2/attention")["constants"], "beta": 0.7}
-        state = only(0, client.post("/api/masks", {**constants, "samples": [(2, 0)]})).json
+        state = only(0, client.post("/api/masks", {"beta": 0.7, "samples": [(2, 0)]})).json
         assert (state["corrected"], state["made"]) == (False, True)
-        assert only(0, client.post("/api/masks", {**constants, "samples": [(2, 0)]})).status == 409
-        many = {**constants, "beta": 0.8, "samples": [(0, 0), (1, 0), (2, 1)], "unreviewed": True}
+        assert only(0, client.post("/api/masks", {"beta": 0.7, "samples": [(2, 0)]})).status == 409
+        many = {"beta": 0.8, "samples": [(0, 0), (1, 0), (2, 1)], "unreviewed": True}
         refused = client.post("/api/masks", many).json["refused"]
         assert refused == {"0": "", "1": "already reviewed"}  # the first mask is empty, with any constants
     made = {action.sample: action.made for action in read_actions(copied)}

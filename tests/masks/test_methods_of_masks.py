@@ -5,8 +5,10 @@ import torch.nn.functional as F
 from random_maps import class_map, random_maps, replaced, stretch
 
 from seediff.config.methods import MaskConfig
+from seediff.masks.make_masks import soft_masks
 from seediff.masks.methods import background_seeds, cross_attention, cross_times_self, daam, find_seeds, seediff
-from seediff.masks.steps import MaskStep
+from seediff.masks.own_methods import register_method
+from seediff.masks.steps import MaskStep, main_steps
 
 
 def up(x, side):
@@ -96,3 +98,21 @@ def test_daam_equals_the_program(class_name):
         merged.append(F.interpolate(of_class, (16, 16), mode="bicubic").clamp(min=0)[0, 0])
     soft = daam(maps, class_name, MaskConfig(method="daam")).soft
     np.testing.assert_allclose(soft.numpy(), stretch(torch.stack(merged).mean(0).numpy()), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("constants", "expected"),
+    [
+        ({}, ["cross_attention", "seeds L/4", "expansion L"]),
+        ({"expansion": "parallel"}, ["cross_attention L", "seeds L", "expansion L"]),
+        ({"expansion": "none"}, ["cross_attention"]),
+        ({"method": "ca"}, ["cross_attention"]),
+        ({"method": "ca_sa"}, ["cross_attention", "self-attention product 4 L/2"]),
+        ({"method": "own"}, ["soft mask"]),
+    ],
+    ids=str,
+)
+def test_a_short_explanation_has_at_most_three_steps(constants, expected):
+    register_method("own", lambda maps, name, config: maps.cross_at(4, name))
+    (made,) = soft_masks(random_maps(), ["dog"], MaskConfig(**constants))
+    assert [str(step) for step in main_steps(made.trace)] == expected

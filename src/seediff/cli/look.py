@@ -44,6 +44,10 @@ def look(
         str | None,
         option(PAGE, "FILE.py:FUNCTION: your own mask method to try on the page. The file is executed."),
     ] = None,
+    model: Annotated[
+        str | None,
+        option(PAGE, "Model that finds segments to click in images.", "the model that made the set"),
+    ] = None,
     by: Annotated[str | None, option(PAGE, "Reviewer's name, for review.jsonl.", "your user name")] = None,
 ) -> None:
     """View a dataset in the browser, see how each mask was made, and correct masks. Press Ctrl-C to stop.
@@ -65,7 +69,13 @@ def look(
 
         register_file(method)
 
-    with serve(path, by=by or _user(), host=host, port=port) as opened:
+    looking = None
+    if model is not None:
+        from ..config.resolve import configure_run
+        from ..config.runs import SegmentPhotosConfig
+
+        looking, _ = configure_run(SegmentPhotosConfig, {"model": model}, planned=True)
+    with serve(path, by=by or _user(), host=host, port=port, looking=looking) as opened:
         samples = plural(len(opened.store.samples), "sample")
         print(f"{path}: {samples} at {opened.url} (Ctrl-C ends it)", flush=True)
         if "COLAB_RELEASE_TAG" in os.environ:

@@ -181,16 +181,14 @@ class GenerateConfig(DatasetConfig):
         return (self.classes_per_image,) if isinstance(self.classes_per_image, int) else self.classes_per_image
 
 
-def load_dataset_config(path: Path) -> DatasetConfig:
-    """The configuration in a dataset's seediff.toml. path: this file. Raises UserError for the output of another
-    command than `generate` and `mask`."""
-    kinds: dict[str, type[DatasetConfig]] = {kind.command: kind for kind in (GenerateConfig, MaskPhotosConfig)}
+def load_run_config(path: Path) -> RunConfig:
+    """The configuration in the seediff.toml of a dataset that a model made. path: this file. Raises UserError for the
+    output of another command than `generate`, `mask` and `segment`."""
     command = read_toml(path).get("command", GenerateConfig.command)
-    if command not in kinds:
-        made_by = " or ".join(f"`seediff {kind}`" for kind in kinds)
-        problem = f"is not a dataset that {made_by} made, but the output of `seediff {command}`"
-        raise UserError(path.parent, problem)
-    return load_config(path, kinds[command])
+    for kind in (GenerateConfig, MaskPhotosConfig, SegmentPhotosConfig):
+        if kind.command == command:
+            return load_config(path, kind)
+    raise UserError(path.parent, f"is the output of `seediff {command}`, which runs no model that draws")
 
 
 Fit = Literal["keep", "resize", "crop"]

@@ -1,8 +1,8 @@
 """The attention of a store's samples, saved or captured again, and the masks that other constants make from it. It is
 quick, because attention, soft masks and PAMR's weights stay in memory.
 
-The steps are the same as in `masks.make_masks`, so the page shows the masks that `generate` and `mask` would write with
-these constants."""
+The steps are the same as in `masks.make_masks`, and constants come from the same function as those of `generate` and
+`mask` (`usual_constants`), so the page shows the masks that these commands would write."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -19,25 +19,24 @@ from msgspec import Meta, Struct
 
 from ..attention.maps import AttentionMaps
 from ..attention.plan import fit_levels
-from ..config.methods import METHOD_FACTS, MaskConfig
-from ..config.runs import DatasetConfig, GenerateConfig, MaskPhotosConfig, load_dataset_config
-from ..config.settings import table_values
+from ..config.methods import METHOD_FACTS, MaskConfig, MethodFacts, SegmentConfig
+from ..config.resolve import configure_run
+from ..config.runs import DatasetConfig, GenerateConfig, MaskPhotosConfig, load_run_config
+from ..config.settings import RunConfig, check_table, table_values
 from ..dataset.native import ATTENTION, CONFIGS, dataset_labels
 from ..dataset.sample import Sample
 from ..devices import check_device, cpu_threads, default_device
 from ..errors import UserError
 from ..files.label_maps import IGNORE
-from ..files.reading import fit
+from ..files.reading import Json
 from ..masks.make_masks import Edges, enlarge, label_pixels, refine, soft_masks
-from ..models.describe import describe_here
+from ..models.describe import ModelInfo, describe_here, describe_model
 from ..models.layers import KINDS, Kind
+from ..models.load import LoadOptions, Model, load
 from ..rows.values import ids_by_name
-from ..view import View, seen_window
+from ..view import View, seen_window, view_photo
 from .sample_pictures import Cache, read_image
 from .store import SampleState, Store
-
-if TYPE_CHECKING:
-    from ..run.job import AnyJob, Ready
 
 PIXELS = 8
 """Pixels of the picture along a side of one latent position, for an unknown model: the number of Stable Diffusion."""
@@ -52,37 +51,46 @@ ALONE = threading.Lock()
 """Locked while a mask is made, because that sets torch's number of threads for the whole process."""
 
 
-class Constants(Struct, kw_only=True):
-    """The constants of masks that the page can change."""
+class Moved(Struct, kw_only=True):
+    """The constants of masks that a person moved on the page; None for those that nobody moved."""
 
-    method: str
-    alpha: Annotated[float, Meta(gt=0, le=1)]
-    beta: Annotated[float, Meta(gt=0, lt=1)]
-    pamr: bool
+    method: str | None = None
+    alpha: Annotated[float, Meta(gt=0, le=1)] | None = None
+    beta: Annotated[float, Meta(gt=0, lt=1)] | None = None
+    pamr: bool | None = None
 
-    def __post_init__(self) -> None:
-        if self.method not in METHOD_FACTS:  # for example, a user's method whose file is not named this time
-            raise ValueError(f"method {self.method!r} is not known here")
-
-    def change(self, config: MaskConfig) -> MaskConfig:
-        """A configuration with these constants. A new method also brings the other constants that its authors chose.
-        Any change turns `ignore_band` off."""
-        if self.values() == constants_of(config).values():
-            return config
-        brought = {}
-        if self.method != config.method:
-            brought = table_values(METHOD_FACTS[self.method].defaults, "mask")
-        return replace(config, **{**brought, **self.values(), "ignore_band": None})
-
-    def values(self) -> dict[str, Any]:
-        """The constants by name, without the further fields of a subclass."""
-        return {name: getattr(self, name) for name in Constants.__struct_fields__}
+    def over(self, row: MaskConfig, model: ModelInfo | None) -> MaskConfig:
+        """All constants of the mask. What nobody moved is the row's; with another method than the row's, it is what
+        that method usually has. row: what made the sample's mask. model: for `usual_constants`, which raises
+        UserError."""
+        config = row
+        if self.method is not None and self.method != row.method:
+            config = usual_constants(self.method, model)
+        names = ("alpha", "beta", "pamr")
+        moved = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        if self.beta is not None:
+            moved["ignore_band"] = None  # which β replaces
+        return replace(config, **moved)
 
 
-def constants_of(config: MaskConfig) -> Constants:
-    """The constants of a configuration. If each image has a threshold of its own (β = "otsu"), β is the usual 0.3."""
-    beta = 0.3 if config.beta == "otsu" else config.beta
-    return Constants(method=config.method, alpha=config.alpha, beta=beta, pamr=config.pamr)
+def usual_constants(method: str, model: ModelInfo | None) -> MaskConfig:
+    """What `generate --method METHOD --model MODEL` takes. model: None if it is unknown. Raises UserError for a method
+    that is not known here."""
+    if model is None:
+        own = METHOD_FACTS.get(method, MethodFacts()).defaults
+        return MaskConfig(method=method, **table_values(own, "mask"))
+    typed = {"classes": ("any",), "model": model.name, "mask.method": method}
+    return configure_run(MaskPhotosConfig, typed, model=model)[0].mask
+
+
+def shown_constants(config: MaskConfig) -> Json:
+    """What the page shows of constants. alpha: None if the method has no seeds. beta: a text if each image has a
+    threshold of its own ("otsu"), or a band is ignored."""
+    alpha = config.alpha if "alpha" in config.facts.options else None
+    beta = config.beta
+    if config.ignore_band:
+        beta = "–".join(map(str, config.ignore_band))
+    return {"alpha": alpha, "beta": beta, "pamr": config.pamr}
 
 
 @dataclass(frozen=True)
@@ -91,7 +99,10 @@ class SampleAttention:
 
     maps: AttentionMaps
     view: View
-    config: MaskConfig
+    config: DatasetConfig | None = None
+    """The configuration that made the sample; None if it is unknown."""
+    model: ModelInfo | None = None
+    """The model of `config`; None if this machine does not know it."""
     edges: Edges = field(default_factory=lambda: Edges(kept={}))
     """How PAMR follows its picture, whose weights are kept."""
     soft: Cache[torch.Tensor] = field(default_factory=partial(Cache, CACHED))
@@ -101,12 +112,20 @@ class SampleAttention:
     def nbytes(self) -> int:
         return sum(tensor.nbytes for *_, tensor in self.maps.tensors())
 
+    def fit(self, mask: MaskConfig) -> MaskConfig:
+        """Constants with levels of attention that the maps have. Raises UserError as `fit_levels` does."""
+        if self.config is None or self.model is None:
+            return mask
+        there: dict[Kind, tuple[int, ...]] = {kind: self.maps.levels(kind) for kind in KINDS}
+        replaces = self.model.family.replaces_missing_levels
+        return fit_levels(there, mask, self.config.capture.layers, replaces_missing=replaces)[0]
+
     @property
     def classes(self) -> list[str]:
         return list(self.maps.words)
 
 
-def weights_of(config: DatasetConfig) -> int:
+def weights_of(config: RunConfig) -> int:
     """Bytes of the files of weights of a configuration's model; 0 if they are not on this machine."""
     info = describe_here(config.model, config.base)
     if info and info.files.folder and info.files.are_here:
@@ -121,10 +140,17 @@ def cannot_capture(sample: Sample, config: DatasetConfig | None) -> str:
         return "no model is known that made this mask by class names"
     if not sample.row.named:
         return "no class was found in this image"
-    if not weights_of(config):
-        return f"its model, {config.model_label}, is not on this machine"
     if isinstance(config, GenerateConfig) and sample.row.seed is None:
         return "its row has no seed to draw it again"
+    return cannot_look(config)
+
+
+def cannot_look(config: RunConfig | None) -> str:
+    """Why no model can look at a sample's picture; "" if one can. config: names the model; None if unknown."""
+    if config is None:
+        return "No model is known for these images; `seediff look SET --model NAME` names one."
+    if not weights_of(config):
+        return f"its model, {config.model_label}, is not on this machine"
     return ""
 
 
@@ -136,23 +162,16 @@ def attention_of(store: Store, state: SampleState, maps: AttentionMaps) -> Sampl
     if not maps.words:
         raise UserError(f"sample '{state.sample.name}' has attention of no class")
     view = View.whole(image.shape, image)
-    mask = MaskConfig()
-    if config is None:
-        return SampleAttention(maps, view, mask)
-    mask = config.mask
-    info = describe_here(config.model, config.base)
-    if info is not None:
-        there: dict[Kind, tuple[int, ...]] = {kind: maps.levels(kind) for kind in KINDS}
-        mask, _ = fit_levels(there, mask, config.capture.layers, replaces_missing=info.family.replaces_missing_levels)
+    info = config and describe_here(config.model, config.base)
+    if not isinstance(config, MaskPhotosConfig):
+        return SampleAttention(maps, view, config, info)
 
     # The model saw a part of a photograph, at another size
-    if isinstance(config, MaskPhotosConfig):
-        sizes = info and info.sizes
-        pixels = sizes.position if sizes else PIXELS
-        height, width = maps.lattice
-        view = replace(view, window=seen_window(*view.size, config.fit), shape=(height * pixels, width * pixels))
-        return SampleAttention(maps, view, mask, Edges(config.edge_megapixels, {}))
-    return SampleAttention(maps, view, mask)
+    sizes = info and info.sizes
+    pixels = sizes.position if sizes else PIXELS
+    height, width = maps.lattice
+    view = replace(view, window=seen_window(*view.size, config.fit), shape=(height * pixels, width * pixels))
+    return SampleAttention(maps, view, config, info, Edges(config.edge_megapixels, {}))
 
 
 def sample_index(sample: Sample) -> int:
@@ -168,66 +187,86 @@ def sample_index(sample: Sample) -> int:
 
 
 class Capturer:
-    """Captures the attention of samples again by running their models. The last model stays loaded. Only one thread may
-    use it at a time."""
+    """Captures the attention of samples by running models. The last model stays loaded. Only one thread may use it at a
+    time."""
 
     def __init__(self) -> None:
-        self._ready: Ready | None = None
-        self._key = ""
+        self._model: Model | None = None
+        self._key: Any = None
 
     def capture(self, sample: Sample, config: DatasetConfig) -> AttentionMaps:
         """The attention of a sample, after its model has drawn it again or seen its photograph again. config: the
         configuration that made the sample. Raises UserError."""
+        # Only this function needs the jobs of `run`, which import much.
+        from ..run.plan import plan_model
+
         row = sample.row
         number = sample_index(sample)
         config = replace(config, keep_attention=True)  # all maps: the page shows each of them, and tries all methods
-        try:
-            check_device(config.device or default_device())
-        except UserError:  # this machine lacks the device
-            config = replace(config, device=None, dtype=None)
-        # Only this function needs the jobs of `run`, which import much.
+        model = self._load(config)
+        assert isinstance(config, GenerateConfig | MaskPhotosConfig)
+        plan = plan_model(config, model)
+        assert plan is not None
         if isinstance(config, GenerateConfig):
             from ..prompts.specs import SampleSpec
             from ..run.generate_job import GenerateJob
+            from ..run.job import Ready
 
             spec = SampleSpec(number, row.named, str(row.prompt), row.seed or 0)
-            drawing = GenerateJob(config)
-            return drawing.draw_batch(self._load(config, drawing), [spec])[1][0].cpu()
+            return GenerateJob(config).draw_batch(Ready(model=model, plan=plan), [spec])[1][0].cpu()
 
-        from ..files.photo_files import Photo
-        from ..run.mask_job import MaskJob
+        from ..masks.photos import PhotoMasker
 
-        assert isinstance(config, MaskPhotosConfig)
-        photo = Photo(Path(sample.name), sample.name)
-        seeing = MaskJob.of(config, [photo])
-        masker = seeing.masker(self._load(config, seeing))
+        masker = PhotoMasker(model, config, plan.capture)
         views = [masker.view(read_image(sample))]
         return masker.attention(views, [row.named], masker.encode(views), [number])[0].cpu()
 
-    def _load(self, config: DatasetConfig, job: AnyJob) -> Ready:
-        """The loaded model of a job. It is the model of the last call if the configurations differ only in their
-        classes. config: the job's configuration."""
-        key = repr(replace(config, classes=("any",)))
-        if self._key != key or self._ready is None:
-            self._ready, self._key = None, ""  # one model at a time
-            self._ready, self._key = job.load(), key
-        return self._ready
+    def look(self, sample: Sample, config: RunConfig) -> SampleAttention:
+        """The self-attention of a sample's picture without words, as `segment` reads it. config: names the model.
+        Raises UserError."""
+        from ..segments.make_segments import capture_inputs
+
+        model = self._load(config)
+        view = view_photo(model, read_image(sample), "keep", None)
+        (maps,) = capture_inputs(model, [view.seen], SegmentConfig())
+        assert isinstance(maps, AttentionMaps)
+        return SampleAttention(maps.cpu(), view)
+
+    def _load(self, config: RunConfig) -> Model:
+        """The loaded model of a configuration: the model of the last call, if they load the same."""
+        device, dtype = config.device, config.dtype
+        try:
+            check_device(device or default_device())
+        except UserError:  # this machine lacks the device
+            device = dtype = None
+        how = LoadOptions.of(config)
+        key = config.model, config.base, how, device, dtype
+        if self._model is None or self._key != key:
+            self._model = None  # one model at a time
+            self._model = load(describe_model(config.model, config.base), how, device=device, dtype=dtype)
+            self._key = key
+        return self._model
 
 
 CAPTURER = Capturer()
 
 
-def config_of(store: Store, state: SampleState) -> DatasetConfig | None:
-    """The configuration of the `generate` or `mask` run that made a sample; None if its file is missing or
-    unreadable."""
+def run_of(store: Store, state: SampleState) -> RunConfig | None:
+    """The configuration of the run of a model that made a sample; None if its file is missing or unreadable."""
     path = state.sample.extras.get((CONFIGS, None))
     if isinstance(path, Path):
         with suppress(UserError):
-            return store.configs.get_or_make(path, partial(load_dataset_config, path))
+            return store.configs.get_or_make(path, partial(load_run_config, path))
     return None
 
 
-def constants_for(store: Store, state: SampleState) -> tuple[Constants, str]:
+def config_of(store: Store, state: SampleState) -> DatasetConfig | None:
+    """The configuration of the `generate` or `mask` run that made a sample; None if that is unknown."""
+    config = run_of(store, state)
+    return config if isinstance(config, DatasetConfig) else None
+
+
+def row_constants(store: Store, state: SampleState) -> tuple[MaskConfig, str]:
     """(constants, note). constants: what made a sample's current mask, or the default constants if that is unknown.
     note: what the page says about it; "" if everything is known."""
     row = state.row(store.classes)
@@ -235,11 +274,16 @@ def constants_for(store: Store, state: SampleState) -> tuple[Constants, str]:
     remade = row.decided.made
     if remade is not None:
         with suppress(UserError):
-            return fit(remade, Constants, "the constants"), ""
+            return MaskConfig(**check_table(MaskConfig, remade, "the constants")), ""
     notes = [CORRECTED] if row.replaced else []
     if config is None or remade is not None:
         notes.append(UNKNOWN)
-    return constants_of(config.mask if config else MaskConfig()), " ".join(notes)
+    return config.mask if config else MaskConfig(), " ".join(notes)
+
+
+def constants_of(store: Store, state: SampleState, moved: Moved) -> MaskConfig:
+    """The constants of a sample's mask, after a person moved some. Raises UserError as `get` and `Moved.over` do."""
+    return moved.over(row_constants(store, state)[0], get(store, state).model)
 
 
 def find(store: Store, state: SampleState) -> SampleAttention | None:
@@ -252,7 +296,7 @@ def find(store: Store, state: SampleState) -> SampleAttention | None:
         return store.attention.get_or_make(state.number, lambda: attention_of(store, state, AttentionMaps.load(path)))
 
 
-def load(store: Store, state: SampleState) -> SampleAttention:
+def get(store: Store, state: SampleState) -> SampleAttention:
     """The attention of a sample. Raises UserError if it was neither saved nor captured again, or the file is
     unusable."""
     attention = find(store, state)
@@ -271,11 +315,24 @@ def capture_again(store: Store, state: SampleState) -> None:
     store.attention.put(state.number, attention_of(store, state, CAPTURER.capture(state.sample, config)))
 
 
-def make_labels(store: Store, state: SampleState, constants: Constants) -> np.ndarray:
-    """(H, W) uint8: the label map of a sample with other constants. It is computed with as many threads as the set was,
-    because rounding depends on them. Raises UserError as `load` does, for a class that the set lacks, and for a level
+def look_at(store: Store, state: SampleState) -> SampleAttention:
+    """The attention that divides a sample into segments: what `find` finds, or else that of its picture without words,
+    which the model sees now. A model that the person named comes first. Raises UserError if there is none."""
+    attention = find(store, state)
+    if attention is not None and store.looking is None:
+        return attention
+    config = store.looking or run_of(store, state)
+    reason = cannot_look(config)
+    if config is None or reason:
+        raise UserError(reason)
+    return store.attention.get_or_make((state.number, "alone"), partial(CAPTURER.look, state.sample, config))
+
+
+def make_labels(store: Store, state: SampleState, mask: MaskConfig) -> np.ndarray:
+    """(H, W) uint8: the label map of a sample with these constants. It is computed with as many threads as the set was,
+    because rounding depends on them. Raises UserError as `get` does, for a class that the set lacks, and for a level
     that was not captured."""
-    attention = load(store, state)
+    attention = get(store, state)
     made_by = config_of(store, state)
     ids = ids_by_name(store.classes)
     for name in attention.classes:
@@ -283,7 +340,7 @@ def make_labels(store: Store, state: SampleState, constants: Constants) -> np.nd
             raise UserError(f"class '{name}' is not a class of the set")
     # Soft masks do not depend on the threshold, unless SAM refines them. So configurations that differ only in it have
     # one key, and the first one makes the masks for all.
-    config = constants.change(attention.config)
+    config = attention.fit(mask)
     key = config if config.sam else replace(config, beta=MaskConfig.beta, ignore_band=None)
     threads = made_by and made_by.threads
     view = attention.view

@@ -7,7 +7,7 @@ import base64
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import astuple
+from dataclasses import asdict, astuple
 from functools import cache, partial
 from typing import Annotated, Any
 
@@ -27,7 +27,8 @@ from ..drawing.overlays import shrink
 from ..errors import UserError
 from ..files.messages import show_bytes
 from ..files.reading import Json
-from ..masks.make_masks import masks_of_view
+from ..masks.make_masks import masks_of_view, soft_masks
+from ..masks.steps import main_steps
 from ..models.describe import describe_here
 from ..models.families.readers import Reader
 from ..prompts.tokens import locate_columns
@@ -36,15 +37,20 @@ from ..segments.diffseg import diffseg
 from ..segments.labelling import label
 from .answers import Number, OfSample, pack
 from .attention import (
-    Constants,
+    Moved,
     SampleAttention,
     cannot_capture,
+    cannot_look,
     capture_again,
     config_of,
-    constants_for,
+    constants_of,
     find,
-    load,
+    get,
+    look_at,
     make_labels,
+    row_constants,
+    run_of,
+    shown_constants,
     weights_of,
 )
 from .store import Edit, SampleState, Store
@@ -81,21 +87,22 @@ class FindSegments(OfSample, kw_only=True):
     fine: int | None = None
 
 
-class Try(Constants, kw_only=True):
-    """The mask of a sample with other constants."""
+class Try(Moved, kw_only=True):
+    """The mask of a sample after constants were moved."""
 
     number: Number
 
 
 class ShowSteps(Try, kw_only=True):
-    """The steps of a class's mask. name: the class."""
+    """The steps of a class's mask. name: the class. every: all steps, not only the main ones."""
 
     name: str = ""
+    every: bool = False
 
 
-class Remake(Constants, kw_only=True, forbid_unknown_fields=True):
-    """Save the masks of samples with other constants. samples: the number of each, and the version that the page shows.
-    unreviewed: samples that a person has judged or corrected keep their masks."""
+class Remake(Moved, kw_only=True, forbid_unknown_fields=True):
+    """Save the masks of samples after constants were moved. samples: the number of each, and the version that the page
+    shows. unreviewed: samples that a person has judged or corrected keep their masks."""
 
     samples: tuple[tuple[Number, Number], ...]
     unreviewed: bool = False
@@ -105,30 +112,36 @@ class Remake(Constants, kw_only=True, forbid_unknown_fields=True):
 
 
 def about(store: Store, request: OfSample) -> Json:
-    """What the page shows first about a sample's attention: its prompt with its words, its classes, and the constants
-    that made its mask; or why the attention is missing, and whether the page can have it captured."""
+    """What the page shows first about a sample's attention: its prompt with its words, its classes, and for each method
+    the constants of a mask if nobody moves any; or why the attention is missing, and whether the page can have it
+    captured. And why the image cannot be divided into segments."""
     state = store.state(request.number)
     attention = find(store, state)
     config = config_of(store, state)
+    looking = store.looking or run_of(store, state)
+    undivided = "" if attention and not store.looking else cannot_look(looking)
     if attention is None:
         reason = cannot_capture(state.sample, config)
         size = weights_of(config) if config else 0
         if not reason and size < QUICK:
-            return {"note": "Computing the attention maps …", "quick": True}
-        hint = " (--keep-attention saves them)" if config else ""
-        ending = f", and {reason}." if reason else f": to recompute them, its model must run, {show_bytes(size)}."
-        return {"note": f"No attention maps were saved{hint}{ending}", "canCapture": not reason}
+            return {"note": "", "quick": True}
+        note = f"There are no attention maps: {reason}."
+        if not reason:
+            saved = "No attention maps were saved (--keep-attention saves them)"
+            note = f"{saved}: to recompute them, its model must run, {show_bytes(size)}."
+        return {"note": note, "canCapture": not reason, "undivided": undivided}
     facts = METHOD_FACTS.items()
-    constants, note = constants_for(store, state)
+    usable = [name for name, fact in facts if not (fact.plain_means and attention.maps.normalized)]
+    row, note = row_constants(store, state)
     return {
         "note": note,
         "prompt": attention.maps.prompt,
         "words": find_words(attention.maps, None),
         "classes": attention.classes,
         "part": astuple(attention.view.window),
-        "methods": [name for name, fact in facts if not (fact.plain_means and attention.maps.normalized)],
-        "seeded": [name for name, fact in facts if "alpha" in fact.options],
-        "constants": constants.values(),
+        "method": row.method,
+        "constants": {name: shown_constants(constants_of(store, state, Moved(method=name))) for name in usable},
+        "undivided": undivided,
     }
 
 
@@ -140,38 +153,45 @@ def capture(store: Store, request: OfSample) -> Json:
 def words(store: Store, request: OfSample) -> Json:
     """All words of the prompt that the model's tokenizers find. Loading the tokenizers takes seconds the first time."""
     state = store.state(request.number)
-    attention = load(store, state)
+    attention = get(store, state)
     config = config_of(store, state)
     return {"words": find_words(attention.maps, config and config.model)}
 
 
 def attends(store: Store, request: Pointed) -> Json:
-    attention = load(store, store.state(request.number))
+    attention = get(store, store.state(request.number))
     if request.columns is None:
         return {"maps": pixel_maps(attention, request.x, request.y)}
     return {"maps": word_maps(attention, [*map(int, request.columns.split(","))])}
 
 
 def steps(store: Store, request: ShowSteps) -> Json:
-    """The steps of a class's mask in order: for each step what `map_for_page` returns, a text, and the number of the
-    paper's equation. Raises UserError for an unknown class."""
-    attention = load(store, store.state(request.number))
+    """The main steps of a class's mask in order, or all: for each step what `map_for_page` returns, and a text. Raises
+    UserError for an unknown class."""
+    state = store.state(request.number)
+    attention = get(store, state)
     if request.name not in attention.classes:
         raise UserError(f"there is no class '{request.name}' here")
-    config = request.change(attention.config)
-    result = masks_of_view(attention.view, attention.maps, attention.classes, config, edges=attention.edges)
+    config = attention.fit(constants_of(store, state, request))
+    if request.every:
+        result = masks_of_view(attention.view, attention.maps, attention.classes, config, edges=attention.edges)
+        trace = result.trace[request.name]
+        shown_steps = [*trace]
+    else:  # the method's own, which take no time
+        trace = soft_masks(attention.maps, [request.name], config)[0].trace
+        shown_steps = main_steps(trace)
     steps: list[dict[str, Any]] = []
-    for step, values in result.trace[request.name].items():
-        pixels = shrink(to_levels(values.cpu().numpy()), STEP_SIDE, Image.Resampling.BOX)
+    for step in shown_steps:
+        pixels = shrink(to_levels(trace[step].cpu().numpy()), STEP_SIDE, Image.Resampling.BOX)
         shown = map_for_page(str(step).replace("_", "-"), pixels)
-        steps.append({**shown, "text": step.text, "equation": step.equation})
+        steps.append({**shown, "text": step.explained})
     return {"steps": steps}
 
 
 def segments(store: Store, request: FindSegments) -> Response:
     """(H, W) uint16: the number of DiffSeg's segment at each pixel. The header x-fine has the index of the threshold.
     By default, this is the coarsest threshold that makes at least FEW segments."""
-    attention = load(store, store.state(request.number))
+    attention = look_at(store, store.state(request.number))
     tried = range(len(THRESHOLDS))
     if request.fine is not None:
         tried = [min(max(request.fine, 0), tried[-1])]
@@ -279,18 +299,21 @@ def _readers(model: str) -> Sequence[Reader]:
 
 
 def preview(store: Store, request: Try) -> Response:
-    """(H, W) uint8: the label map that other constants would make. Nothing is saved."""
-    return pack(make_labels(store, store.state(request.number), request))
+    """(H, W) uint8: the label map that moved constants would make. Nothing is saved."""
+    state = store.state(request.number)
+    return pack(make_labels(store, state, constants_of(store, state, request)))
 
 
 def remake(store: Store, request: Remake) -> Json:
-    """Make label maps with other constants, and save them."""
+    """Make label maps after constants were moved, and save them."""
 
     def edit_of(state: SampleState) -> Edit:
         review = state.row(store.classes).decided
         if request.unreviewed and (state.last.verdict or review.corrected):
             raise UserError("already reviewed")
-        labels = make_labels(store, state, request)
-        return Edit(REMADE, lambda present: labels, made=request.values())
+        config = constants_of(store, state, request)
+        labels = make_labels(store, state, config)
+        made = {name: value for name, value in asdict(config).items() if value is not None}
+        return Edit(REMADE, lambda present: labels, made=made)
 
     return store.act(request.samples, edit_of)

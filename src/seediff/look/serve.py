@@ -25,6 +25,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from ..config.settings import RunConfig
 from ..errors import UserError, system_reason
 from ..files.outputs import name_page
 from ..files.reading import Json, fit, parse_json
@@ -104,10 +105,12 @@ class Opened:
 
 
 @contextmanager
-def serve(path: Path, *, by: str, host: str = LOCAL, port: int = 0) -> Iterator[Opened]:
-    """Opens a dataset and makes a server that shows it. `Opened.run` starts the server. path: the dataset's folder. by:
-    the reviewer's name. host, port: where to listen. Raises UserError."""
-    store = Store(path, by=by)
+def serve(
+    path: Path, *, by: str, host: str = LOCAL, port: int = 0, looking: RunConfig | None = None
+) -> Iterator[Opened]:
+    """Opens a dataset and makes a server that shows it. `Opened.run` starts the server. path: the dataset's folder. by,
+    looking: as for `Store`. host, port: where to listen. Raises UserError."""
+    store = Store(path, by=by, looking=looking)
     try:
         with _open_socket(host, port) as listening:
             token = secrets.token_urlsafe(24)

@@ -39,7 +39,7 @@ from ..rows.values import ids_by_name, shown_classes
 from .sample_pictures import Cache
 
 if TYPE_CHECKING:
-    from ..config.runs import DatasetConfig
+    from ..config.settings import RunConfig
 
 VERDICTS: dict[str, Verdict | None] = {"accept": "accepted", "reject": "rejected", "reset": None}
 """Action → the verdict that it gives. Other actions leave the verdict as it is."""
@@ -128,12 +128,14 @@ STALE = "another window has changed it in the meantime"
 
 
 class Store:
-    """A native dataset that somebody reviews. folder: the dataset. by: the reviewer's name. Raises UserError for an
-    unusable set, and if another process reviews it."""
+    """A native dataset that somebody reviews. folder: the dataset. by: the reviewer's name. looking: names the model
+    that divides images into segments; None: the one that made them. Raises UserError for an unusable set, and if
+    another process reviews it."""
 
-    def __init__(self, folder: Path, *, by: str) -> None:
+    def __init__(self, folder: Path, *, by: str, looking: RunConfig | None = None) -> None:
         self.folder = folder
         self.by = by
+        self.looking = looking
         self.acted = 0
         self.read_only = ""
         """Why nothing can be saved; "" if actions can be saved."""
@@ -143,9 +145,10 @@ class Store:
 
         # What answers keep in memory; all of it can be made again
         self.thumbs: Cache[bytes] = Cache(64 << 20, len)
-        self.configs: Cache[DatasetConfig] = Cache(64)
+        self.configs: Cache[RunConfig] = Cache(64)
         self.attention: Cache[Any] = Cache(1 << 30, lambda attention: attention.nbytes)
-        """Number of a sample → its `SampleAttention`, which was saved or captured again."""
+        """Number of a sample → its `SampleAttention`, which was saved or captured again; (number, "alone") → that of
+        its picture without words."""
 
         self.segments: Cache[np.ndarray] = Cache(128 << 20, lambda labels: labels.nbytes)
         """(number of a sample, index of a threshold) → its segments to click."""

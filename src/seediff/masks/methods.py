@@ -32,22 +32,26 @@ NEXT_SEEDS = MaskStep(
     "seeds",
     text="The last expansion, enlarged to this side and cut at α: the next expansion starts here.",
     equation="eq. 8, 9",
+    main=False,
 )
-EXPANSION_MEAN = MaskStep("expansion mean", text="The expansions of all levels at one side, averaged.")
+EXPANSION_MEAN = MaskStep("expansion mean", text="The expansions of all levels at one side, averaged.", main=False)
 BACKGROUND_SEEDS = MaskStep(
     "background seeds",
     text="Positions that the expansion left dark, 1 − M′ ≥ α: seeds of the background.",
     equation="eq. 10, 9",
+    main=False,
 )
 BACKGROUND = MaskStep(
     "background",
     text="Where the background's seeds attend, on average: the background grown from its seeds.",
     equation="eq. 7",
+    main=False,
 )
 VISIBLE = MaskStep(
     "soft mask",
     text="(1 − background) × the last expansion: what the background claims is taken away.",
     equation="eq. 11",
+    main=False,
 )
 
 

@@ -107,7 +107,7 @@ def call_method(maps: AttentionMaps, class_name: str, config: MaskConfig) -> Sof
     if not isinstance(mask, SoftMask):
         mask = SoftMask(mask)
     soft = _check_values(mask.soft, class_name, config)
-    return replace(mask, soft=soft, trace=mask.trace or {SOFT_MASK: soft})
+    return replace(mask, soft=soft, trace=mask.trace or {replace(SOFT_MASK, main=True): soft})
 
 
 def _failure(error: BaseException, file: str) -> str:

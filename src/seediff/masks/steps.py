@@ -3,7 +3,7 @@ text, such as `expansion L/2`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -25,6 +25,13 @@ class MaskStep:
     """A sentence about what the map shows."""
     equation: str = field(default="", compare=False)
     """The step's equation in the SeeDiff paper."""
+    main: bool = field(default=True, compare=False)
+    """Whether the step also stands in a short explanation (`main_steps`)."""
+
+    @property
+    def explained(self) -> str:
+        """The sentence, and where the paper has the step."""
+        return f"{self.text} (paper, {self.equation})" if self.equation else self.text
 
     def at(self, level: int, number: int | None = None) -> MaskStep:
         """The step at a level, and with a number."""
@@ -39,6 +46,17 @@ class MaskStep:
         return " ".join(parts)
 
 
+MOST_MAIN = 3
+"""Maximum number of steps in a short explanation; with the picture before and the mask after them, five maps."""
+
+
+def main_steps(trace: Iterable[MaskStep]) -> list[MaskStep]:
+    """The steps of a short explanation, in order: the main ones, of those that a method repeats only the last, at most
+    MOST_MAIN. trace: all steps."""
+    last = {step.kind: step for step in trace if step.main}
+    return [*last.values()][:MOST_MAIN]
+
+
 CROSS_ATTENTION = MaskStep(
     "cross_attention",
     text="How much each position attends to the class's words, averaged over layers and denoising steps.",
@@ -48,15 +66,18 @@ SELF_ATTENTION_PRODUCT = MaskStep(
     "self-attention product",
     text="One step of a random walk: each position takes the mean of the map so far over what it attends to.",
 )
-SOFT_MASK = MaskStep("soft mask", text="The method's soft mask, before it is fitted to the image.")
-BEFORE_PAMR = MaskStep("before PAMR", text="The soft mask enlarged to the image: right place, blurred outline.")
+SOFT_MASK = MaskStep("soft mask", text="The method's soft mask, before it is fitted to the image.", main=False)
+BEFORE_PAMR = MaskStep(
+    "before PAMR", text="The soft mask enlarged to the image: right place, blurred outline.", main=False
+)
 """PAMR's input, at the image's size."""
 AFTER_PAMR = MaskStep(
     "after PAMR",
     text="Every pixel averaged with neighbours of like colour, again and again (PAMR): outlines move to the image's"
     " edges.",
+    main=False,
 )
-AFTER_SAM = MaskStep("after SAM", text="Pieces whose outline SAM found, with this outline.")
+AFTER_SAM = MaskStep("after SAM", text="Pieces whose outline SAM found, with this outline.", main=False)
 
 
 @dataclass(frozen=True)

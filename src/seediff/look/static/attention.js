@@ -1,39 +1,40 @@
-// "Why this mask": where pixels and words attend, masks with other constants, every step.
+// Why a mask is so: where pixels and words attend, the strip of its steps, masks with other constants.
 
-import { act, decode, get, pixels, post } from "./api.js";
-import { $, counted, element, latest, notice } from "./page.js";
+import { act, get, pixels, post } from "./api.js";
+import { $, counted, element, hint, latest, notice, say } from "./page.js";
 import { heat } from "./set.js";
 import { paintHeat } from "./stage.js";
-
-const unpack = (map) => ({ ...map, values: decode(map.data) });
+import { Strip } from "./strip.js";
 
 export class AttentionPanel {
   number = null;
   info = null;
+  settled = false; // whether it is known what there is
   maps = [];
   level = 0;
   word = -1;
   fixed = false; // to a clicked pixel
-  trial = null; // constants
-  tried = null; // their label map
+  trial = null; // what the person moved and has not saved: constant → value
+  tried = null; // the label map of the trial
 
   constructor(view) {
     this.view = view;
+    this.strip = new Strip(this);
     this.fetchMaps = latest((about) => {
-      return this.ask("attends", ({ maps }) => this.showMaps(maps.map(unpack)), { about });
+      return this.ask("attends", ({ maps }) => this.showMaps(maps), { about });
     });
     this.tryOut = latest(() => this.fetchTried());
     for (const id of ["alpha", "beta"]) {
       $(id).oninput = () => {
         $(id).value = Number($(id).value).toFixed(2); // untouched, it is exact
-        this.try();
+        this.move(id, Number($(id).value));
       };
     }
-    for (const id of ["method", "pamr"]) $(id).onchange = () => this.try();
+    $("method").onchange = () => this.move("method", $("method").value);
+    $("pamr").onchange = () => this.move("pamr", $("pamr").checked);
     $("untune").onclick = () => this.endTrial();
     $("apply").onclick = () => this.apply();
     $("apply-shown").onclick = () => this.applyToShown();
-    $("show-steps").onclick = () => this.steps();
     $("capture").onclick = () => this.capture();
     this.captureSoon = latest((number) => number === this.number && this.capture()); // the open sample before others
   }
@@ -49,13 +50,14 @@ export class AttentionPanel {
     }
   }
 
-  say(text) { $("attention-state").textContent = text; }
+  say(text, busy) { say($("attention-state"), text, busy); }
 
   leave() {
-    Object.assign(this, { info: null, number: null, word: -1, fixed: false, trial: null, tried: null });
+    Object.assign(this, { info: null, settled: false, number: null, word: -1, fixed: false, trial: null, tried: null });
+    this.say("");
     this.view.stage.drawHeat(null);
-    $("attention").hidden = $("capture").hidden = true;
-    for (const id of ["attention-state", "prompt", "levels", "steps", "tuned-shown"]) $(id).replaceChildren();
+    $("attention").hidden = $("strip-options").hidden = $("capture").hidden = true;
+    for (const id of ["prompt", "levels", "steps", "tuned-shown"]) $(id).replaceChildren();
   }
 
   async enter(number, about) {
@@ -66,20 +68,29 @@ export class AttentionPanel {
   }
 
   show(info) {
+    if (info.quick) return this.captureSoon(this.number);
+    this.settled = true;
     this.say(info.note);
     $("capture").hidden = !info.canCapture;
-    if (!info.words) this.view.allowAttention(info.note);
-    if (info.quick) return this.captureSoon(this.number);
+    this.view.allowAttention(info);
     if (!info.words) return undefined;
-    $("attention").hidden = false;
+    $("attention").hidden = $("strip-options").hidden = false;
     this.showWords(info);
-    this.view.allowAttention("");
-    $("method").replaceChildren(...info.methods.map((name) => new Option(name, name)));
+    $("method").replaceChildren(...Object.keys(info.constants).map((name) => new Option(name, name)));
     $("steps-class").replaceChildren(...info.classes.map((name) => new Option(name, name)));
-    this.fillFields();
+    this.showConstants();
     return this.ask("words", ({ words }) => {
-      if (words.length > info.words.length && this.word < 0) this.showWords({ ...info, words });
+      if (words.length > info.words.length && this.word < 0) this.showWords({ ...this.info, words });
     }, { failed: () => {} });
+  }
+
+  // After a change of the sample's mask.
+  refresh() {
+    return this.info && this.ask("attention", ({ constants, method, note }) => {
+      if (!constants || !this.info) return;
+      Object.assign(this.info, { constants, method, note });
+      this.showConstants();
+    });
   }
 
   showWords(info) {
@@ -134,31 +145,29 @@ export class AttentionPanel {
     this.view.stage.drawHeat(maps[shown], heat, this.info.part);
   }
 
-  constantsInFields() {
-    const { value: method } = $("method");
-    return { method, alpha: Number($("alpha").value), beta: Number($("beta").value), pamr: $("pamr").checked };
-  }
-
-  fillFields() {
-    const { constants } = this.info;
-    for (const id of ["method", "alpha", "beta"]) $(id).value = constants[id];
-    $("pamr").checked = constants.pamr;
-    this.showConstants();
+  get shown() {
+    const { constants, method } = this.info;
+    const moved = { method, ...this.trial };
+    return { ...constants[moved.method], ...moved };
   }
 
   showConstants() {
-    const seeded = this.info.seeded.includes($("method").value);
+    const { shown } = this;
+    const seeded = this.info.constants[shown.method].alpha;
+    for (const id of ["method", "alpha", "beta"]) $(id).value = shown[id];
+    $("pamr").checked = shown.pamr;
     $("alpha").disabled = !seeded;
-    $("alpha-shown").textContent = seeded ? $("alpha").value : "none";
-    $("beta-shown").textContent = $("beta").value;
+    $("alpha-shown").textContent = seeded ? shown.alpha : "none";
+    $("beta-shown").textContent = shown.beta;
+    this.strip.fetch();
   }
 
-  try() {
+  move(name, value) {
     if (!this.info) return;
-    if (!this.view.settle(this)) return this.fillFields();
+    if (!this.view.settle(this)) return this.showConstants();
+    this.trial = { ...this.trial, [name]: value };
     this.showConstants();
     this.view.stage.drawHeat(null);
-    this.trial = this.constantsInFields();
     this.tryOut();
   }
 
@@ -186,45 +195,33 @@ export class AttentionPanel {
     this.fixed = false;
     $("tuned-shown").textContent = "";
     if (!trial) return false;
-    this.fillFields();
+    this.showConstants();
     this.view.draw();
     return true;
   }
 
   apply() {
     if (!this.info) return;
-    const { number, view } = this;
-    const constants = this.constantsInFields();
+    const { number, trial, view } = this;
     if (number !== view.number || !view.settle(this)) return; // or the next sample is being opened
-    this.info.constants = constants;
     this.endTrial();
-    const send = (about) => act(number, { ...constants, ...about }, "/api/masks");
-    view.make({ send, newMap: true });
+    view.make({ send: (about) => act(number, { ...trial, ...about }, "/api/masks"), newMap: true });
   }
 
   applyToShown() {
     const { list, bulk } = this.view.page;
+    if (!this.trial) return hint("Move a setting first.");
     const samples = counted(list.count, "sample");
     const question = `Make new masks for ${samples}? Reviewed and corrected samples keep their masks.`;
     if (!window.confirm(question)) return;
-    bulk.run(list.samples, "/api/masks", { ...this.constantsInFields(), unreviewed: true }, { part: 4 });
+    bulk.run(list.samples, "/api/masks", { ...this.trial, unreviewed: true }, { part: 4 });
   }
 
   async capture() {
     $("capture").disabled = true;
-    this.say("Recomputing …");
+    this.say("Reading the model's attention …", true);
     const from = (path) => post(path, {});
     await this.ask("capture", (info) => this.show(info), { failed: (note) => this.show({ note, canCapture: true }), from });
     $("capture").disabled = false;
-  }
-
-  steps() {
-    const about = { ...this.constantsInFields(), name: $("steps-class").value };
-    return this.ask("steps", ({ steps }) => $("steps").replaceChildren(...steps.map((step) => {
-      const canvas = element("canvas");
-      paintHeat(canvas, unpack(step), heat);
-      const equation = step.equation && ` (paper, ${step.equation})`;
-      return element("li", {}, canvas, element("strong", { textContent: step.name }), ` ${step.text}${equation}`);
-    })), { about });
   }
 }

@@ -38,6 +38,14 @@ export const choice = (type, name, value, text, tag, colour) => {
   return { label, box, more };
 };
 
+// Says something in a part of the page. busy: with the seconds, until something else is said.
+export const say = (part, text, busy) => {
+  let seconds = 0;
+  clearInterval(part.ticking);
+  Object.assign(part, { textContent: text }).dataset.seconds = "";
+  if (busy) part.ticking = setInterval(() => { part.dataset.seconds = ` ${++seconds} s`; }, 1000);
+};
+
 // Calls work(...), one call after another. Of the calls that wait, only the last is made.
 export const latest = (work) => {
   let waiting = null, busy = false;

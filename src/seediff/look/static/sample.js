@@ -5,7 +5,7 @@ import { AttentionPanel } from "./attention.js";
 import { Classes } from "./classes.js";
 import { fillTools } from "./keys.js";
 import { Objects } from "./objects.js";
-import { $, VERDICT, disable, element, hint, percent } from "./page.js";
+import { $, VERDICT, disable, element, hint, percent, say } from "./page.js";
 import { Polygon } from "./polygon.js";
 import { all, fetchSample, forget, forgetAll, hear, load } from "./samples.js";
 import { Segments } from "./segments.js";
@@ -87,7 +87,7 @@ export class SampleView {
     this.stage.drawHeat(null);
     $("sizes").hidden = !(this.tool instanceof Brush);
     $("finer").hidden = name !== "segment";
-    $("tool-shown").textContent = this.tool.help;
+    say($("tool-shown"), this.tool.help);
     this.showPainted();
     this.sizeBrush();
     this.tool.enter();
@@ -95,10 +95,10 @@ export class SampleView {
 
   boxOf(name) { return $("tools").querySelector(`[value="${name}"]`); }
 
-  allowAttention(why) {
-    disable(this.boxOf("segment"), set.readOnly || why);
-    $("heat-line").classList.toggle("none", Boolean(why));
-    if (why) this.tools.segment.say(why);
+  allowAttention({ words, undivided }) {
+    disable(this.boxOf("segment"), set.readOnly || undivided);
+    $("heat-line").classList.toggle("none", Boolean(!words && undivided));
+    if (undivided) this.tools.segment.say(undivided);
     else this.tools.segment.fetch();
   }
 
@@ -167,6 +167,7 @@ export class SampleView {
     this.draw();
     this.describe();
     this.objects.fetch();
+    this.attention.refresh();
   }
 
   describe() {
@@ -200,6 +201,7 @@ export class SampleView {
   draw(box) {
     if (!this.labels) return;
     this.stage.drawLabels(this.attention.tried || this.objects.values || this.labels, box || undefined);
+    if (!box) this.attention.strip.drawEnds();
   }
 
   get canPaint() { return Boolean(this.labels) && !this.changes.makesMap(this.number); }
@@ -263,6 +265,7 @@ export class SampleView {
     const { about, why } = await get(`/api/samples/${number}`);
     Object.assign(this.about, state, { about, why });
     this.describe();
+    this.attention.refresh();
     return this.objects.fetch();
   }
 

@@ -1,7 +1,7 @@
 // Segments: a click or a box proposes some, and Enter gives them to a class.
 
 import { pixels } from "./api.js";
-import { $, counted } from "./page.js";
+import { $, counted, say } from "./page.js";
 import * as paint from "./paint.js";
 import { findOutlines } from "./pen.js";
 import { Tool } from "./tools.js";
@@ -30,7 +30,7 @@ export class Segments extends Tool {
     this.begun = this.box = null;
   }
 
-  say(text) { if (this.active) $("tool-shown").textContent = text; }
+  say(text, busy) { if (this.active) say($("tool-shown"), text, busy); }
 
   get current() { return this.found?.sample === this.view.number ? this.found : null; }
 
@@ -39,8 +39,8 @@ export class Segments extends Tool {
     const { view, current } = this;
     if (!this.active || this.fetching || !view.labels) return;
     if (current && !by) return this.show();
-    this.say("Finding segments …");
-    if (!view.attention.info) return; // allowAttention() calls again
+    this.say("Finding segments …", true);
+    if (!view.attention.settled) return; // allowAttention() calls again
     const sample = view.number;
     this.fetching = true;
     try {

@@ -1,5 +1,6 @@
 // The picture with mask, heat, outlines and the tool's marks. The pointer uses the tool, or moves and zooms it.
 
+import { decode } from "./api.js";
 import { $, clamp, element } from "./page.js";
 import { Pen, findOutlines } from "./pen.js";
 import { colours } from "./set.js";
@@ -266,8 +267,9 @@ export class Stage {
   }
 }
 
-// map: { values, height, width }, levels from 0 to 255. colours: of the levels.
+// map: { values or data, height, width }, levels from 0 to 255; data: the server's. colours: of the levels.
 export function paintHeat(canvas, map, colours) {
+  map.values ??= decode(map.data);
   canvas.width = map.width;
   canvas.height = map.height;
   const data = new ImageData(map.width, map.height);
