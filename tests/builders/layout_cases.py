@@ -49,6 +49,8 @@ def write(path, given):
         if how == ["rgb"]:
             labels = np.dstack([80 * labels, 0 * labels, 0 * labels])
         save_map(path, labels, palette=not how)
+    elif kind == "@gbk":
+        save(path, rest.encode("gbk"))
     elif kind == "@coco":
         names, brace, more = rest.partition("{")
         changes, parent = json.JSONDecoder().raw_decode(brace + more) if brace else ({}, 0)

@@ -27,6 +27,14 @@ def in_masks(folder, files, **options):
     return Dataset.open(folder, "masks", **options)
 
 
+def test_the_first_line_names_each_format_that_fits(tmp_path, capsys):
+    in_masks(tmp_path, {"classes.txt": "road\ncar\n", "labels/a.txt": "0 0 0 1 0 1 1\n"})
+    run(f"import {tmp_path} --dry-run")
+    first, *_ = capsys.readouterr().out.splitlines()
+    assert "is read as yolo: " in first
+    assert "; it also fits masks (--from masks): images/ and masks/" in first
+
+
 def test_assumed_classes_are_called_so(tmp_path):
     save_voc(tmp_path / "voc", {"a": [[1, 0]]})
     save_image(tmp_path / "voc/JPEGImages/a.jpg", (1, 2))
@@ -94,5 +102,5 @@ def test_an_import_ends_with_its_reading_and_keeps_it(tmp_path, capsys):
 def test_a_tally_counts_pictures_and_pixels():
     tally = Tally()
     for labels in ([1, 1, 255], [1, 2]):
-        tally.add(np.bincount(labels, minlength=256), lost=(1, 3))
-    assert (tally.counts[:, [1, 2, 255]].tolist(), tally.lost.tolist()) == ([[2, 1, 1], [3, 1, 1]], [2, 6])
+        tally.add(np.bincount(labels, minlength=256), lost=(1, 3, 0, 1))
+    assert (tally.counts[:, [1, 2, 255]].tolist(), tally.lost.tolist()) == ([[2, 1, 1], [3, 1, 1]], [2, 6, 0, 2])

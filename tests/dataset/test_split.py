@@ -50,6 +50,12 @@ def test_every_class_is_in_every_part_by_its_share():
     assert Counter(other) == Counter(found)
 
 
+def test_a_class_that_a_part_does_not_show_is_told():
+    notes = []
+    split_samples(samples(12), ("a", "b", "c"), {"val": 0.1}, note=notes.append)
+    assert notes == ["val shows no a (5 images), c (5 images)"]
+
+
 def test_a_part_that_would_be_empty_is_refused():
     with user_error("split: the part 'test' would be empty: 3 samples"):
         Dataset(("a", "b", "c"), samples(3)).split(val=0.4, test=0.01)

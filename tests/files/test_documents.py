@@ -127,7 +127,8 @@ def save(tmp_path, text):
         ('<!DOCTYPE a [<!ENTITY x "y">]>\n<a>&x;</a>', "line 1: declares a document type, whose entities are not read"),
         ('<!DOCTYPE a SYSTEM "file:///etc/passwd">\n<a/>', "line 1: declares a document type"),
         ('<?xml version="1.0" encoding="nothing"?><a/>', "is not XML"),
-        ('<?xml version="1.0" encoding="utf-16"?><a>'.encode("utf-16"), "is not XML: no element found"),
+        ('<?xml version="1.0" encoding="utf-16"?><a>'.encode("utf-16"), "is not UTF-8 text (byte 0xff)"),
+        ("<a>\n狗</a>".encode("gbk"), "line 2: is not UTF-8 text (byte 0xb9); save it as UTF-8"),
         ("<a>" * 100_000, "is not XML: no element found"),
     ],
 )

@@ -19,6 +19,7 @@ from ..dataset.formats.format_table import (
     FormatName,
     ImportOptions,
     SourceName,
+    fitting,
     options_of,
     recognise,
 )
@@ -146,7 +147,11 @@ def import_(
     if format_ is None:
         format_ = "masks" if "masks" in typed else recognise(source)
         if not quiet:
-            print(f"{source} is read as {format_}: {FORMATS[format_].looked_for}")
+            line = f"{source} is read as {format_}: {FORMATS[format_].looked_for}"
+            for name in fitting(source):
+                if name != format_:
+                    line += f"; it also fits {name} (--from {name}): {FORMATS[name].looked_for}"
+            print(line)
     check_options(options_of(ImportOptions, format_), typed, f"--from {format_}")
     common |= {"corrects": corrects, "accept_unchanged": accept_unchanged, "link": link}
     if dry_run:

@@ -12,6 +12,8 @@ Pixels of the value 255 are ignored, and in PNG files of 16 bits those of 65535.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -19,11 +21,13 @@ from typing import Literal
 import numpy as np
 
 from ..errors import UserError
-from ..files.image_files import open_image, stored_pixels
+from ..files.image_files import open_image, read_pixels, stored_pixels
 from ..files.label_maps import IGNORE
 from ..files.messages import Note
 from .class_lists import WEIGHTS, ClassList
 
+DIFFER = "the indices and the colours of its palette mean different ids"
+LIST_THEM = "save the masks as grey PNG files of ids, or list their colours in a labelmap.txt"
 GREY = 0x010101
 """The number of the colour (1, 1, 1)."""
 
@@ -31,7 +35,7 @@ GREY = 0x010101
 def read_mask(path: Path, class_list: ClassList) -> np.ndarray:
     """(H, W) uint8: the ids that a class list gives to the values in a mask. path: the mask's file. Raises UserError
     for a value without an id, and for a file that is no mask."""
-    values, kind = _load(path, class_list)
+    values, kind = load_values(path, class_list)
     if class_list.single and kind == "grey" and values.any() and not (values % IGNORE).any():
         return (values // IGNORE).astype(np.uint8)
     ids = class_list.values
@@ -43,10 +47,12 @@ def read_mask(path: Path, class_list: ClassList) -> np.ndarray:
     found = np.array([ids.get(value, -1) for value in present.tolist()])[places.reshape(values.shape)]
     for value in values[found < 0][:1].tolist():
         what = f"id {value}"
+        fix = "if its numbers are of objects, `--from masks --numbers objects --classes cell` reads them so"
         if kind == "colour":
+            fix = ""
             what = f"the colour {','.join(str(value >> shift & 255) for shift in (16, 8, 0))}"
             where = where if class_list.colours else "VOC's palette; a labelmap.txt says what colours are"
-        raise UserError(path, f"has {what}, which is not a class of {where}")
+        raise UserError(path, f"has {what}, which is not a class of {where}", fix)
     return found.astype(np.uint8)
 
 
@@ -60,7 +66,7 @@ def with_single(class_list: ClassList, note: Note) -> ClassList:
     return replace(class_list, single=True)
 
 
-def _load(path: Path, class_list: ClassList) -> tuple[np.ndarray, Literal["grey", "index", "colour"]]:
+def load_values(path: Path, class_list: ClassList) -> tuple[np.ndarray, Literal["grey", "index", "colour"]]:
     """(values, kind): (H, W), the greys, indices or colours in a mask. path: the file. class_list: decides which of
     them count. Raises UserError for a picture that cannot be a mask."""
     with open_image(path) as image:
@@ -112,5 +118,23 @@ def _check_palette(path: Path, used: np.ndarray, palette: np.ndarray, class_list
     for meant in (class_list.colour_ids, greys):
         differ = any(meant.get(colour) != class_id for colour, class_id in pairs if colour not in silent)
         if differ and all(colour in meant for colour, _ in pairs):
-            fix = "save the masks as grey PNG files of ids, or list their colours in a labelmap.txt"
-            raise UserError(path, "the indices and the colours of its palette mean different ids", fix)
+            raise UserError(path, DIFFER, LIST_THEM)
+
+
+def check_palettes(paths: Iterable[Path]) -> None:
+    """Raises UserError if an index has another colour from mask to mask, as in files whose program makes a new palette
+    for each. Files that are no pictures are left to `read_mask`. paths: the masks."""
+    palettes: dict[Path, bytes] = {}
+    for path in paths:
+        with suppress(UserError), open_image(path) as image:
+            if image.palette:
+                palettes[path] = bytes(image.palette.palette)
+    if len({*palettes.values()}) < 2:
+        return
+    seen: dict[int, tuple[bytes, Path]] = {}
+    for path, palette in palettes.items():
+        for index in np.unique(read_pixels(path)[0]).tolist():
+            colour = palette[3 * index : 3 * index + 3]
+            before, other = seen.setdefault(index, (colour, path))
+            if colour != before:
+                raise UserError(path, f"{DIFFER}: {index} has another colour in {other}", LIST_THEM)

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..config.class_names import BACKGROUND
 from ..files.label_maps import IGNORE
-from ..files.messages import first_of, plural
+from ..files.messages import Notes, first_of, plural
 from ..rows.values import ids_by_name
 from .sample import Sample
 
@@ -23,18 +23,27 @@ NO_PART = "no part"
 """The name of the part of pictures for which nothing names one."""
 
 
+LOST = (
+    "shape without a pixel: outside of the image, without area, or covered",
+    "pixel only in boxes: ignored (255)",
+    "image with an EXIF orientation: written as stored, with labels of the turned image turned back",
+    "image with an EXIF orientation: written as stored, with labels of the stored size, which were not turned",
+)
+"""Lines about what `Sample.lost` counts."""
+
+
 @dataclass
 class Tally:
     """Counts the pictures and pixels of each id while label maps are read."""
 
     counts: np.ndarray = field(default_factory=lambda: np.zeros((2, 256), np.int64))
     """(2, 256): the number of pictures that show each id, and the number of its pixels."""
-    lost: np.ndarray = field(default_factory=lambda: np.zeros(2, np.int64))
-    """(2,): the number of shapes without a pixel, and of pixels that are only in boxes."""
+    lost: np.ndarray = field(default_factory=lambda: np.zeros(len(LOST), np.int64))
+    """How often each line of LOST is true."""
     seen: set[str] = field(default_factory=set)
     """Names of the watched samples that were counted."""
 
-    def add(self, pixels: np.ndarray, lost: tuple[int, int] = (0, 0)) -> None:
+    def add(self, pixels: np.ndarray, lost: Sequence[int] = (0,) * len(LOST)) -> None:
         """Counts a label map. pixels: (256,), the number of its pixels of each id. lost: as in `Sample`."""
         self.counts += pixels > 0, pixels
         self.lost += lost
@@ -88,13 +97,10 @@ class Reading:
         ids = reading_ids(names)
         counts = tally.counts.T.tolist()
         rows = [ClassReading(row.values, row.name, *counts[ids[row.name]]) for row in self.classes]
-        lines = [*left_out]
-        shapes, boxed = tally.lost.tolist()
-        if shapes:
-            lines.append(f"{plural(shapes, 'shape')} without a pixel: outside of the image, without area, or covered")
-        if boxed:
-            lines.append(f"{plural(boxed, 'pixel')} only in boxes: ignored (255)")
-        lines = [without_folder(line, path) for line in lines]
+        lines = Notes(notes=[*left_out])
+        for number, line in zip(tally.lost.tolist(), LOST, strict=True):
+            lines.count(number, line)
+        lines = [without_folder(line, path) for line in lines.notes]
         return replace(self, listed=without_folder(self.listed, path), classes=rows, left_out=lines)
 
     def renamed(self, names: Mapping[str, str]) -> Reading:

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
-from ..files.messages import Note, no_note, plural, show_counts, show_json
+from ..files.messages import Note, first_of, no_note, plural, show_counts, show_json
 from ..files.outputs import CARD, open_folder, write_atomic
 from ..files.reading import read_text
 from ..report.card import with_parts
@@ -42,9 +42,9 @@ def split_samples(
 
     classes: without the background. shares: the share of each other part, such as {"val": 0.2, "test": 0.1}. by:
     "folder", or a pattern for names: items whose names have the same folder or match stay in one part. seed: another
-    seed gives other parts. follow: wraps the items, to show progress. note: called with lines about copies and about
-    parts that the items had. Raises UserError for shares or a seed out of range, and for a pattern that no name
-    matches.
+    seed gives other parts. follow: wraps the items, to show progress. note: called with lines about copies, about
+    parts that the items had, and about classes that a part does not show. Raises UserError for shares or a seed out of
+    range, and for a pattern that no name matches.
     """
     for name, share in shares.items():
         if not 0 < share < 1:
@@ -92,6 +92,11 @@ def split_samples(
         given[part] += len(group)
         for i in group:
             parts[i] = part
+    for part in shares:
+        shown = {*chain(*(class_ids for name, (_, class_ids) in zip(parts, read, strict=True) if name == part))}
+        lacking = [f"{classes[i - 1]} ({plural(total[i], 'image')})" for i in sorted(total.keys() - shown)]
+        if lacking:
+            note(f"{part} shows no {first_of(lacking)}")
     return parts
 
 

@@ -26,7 +26,7 @@ from .class_lists import check_class_list
 from .encoding import encode_mask, encode_objects
 from .native import CLASSES, INSTANCES, METADATA, classes_text, extra_file, jsonl, sample_files
 from .reading import READING, Reading, Tally
-from .sample import CONFIGS, Sample, check_name
+from .sample import CONFIGS, Sample, check_name, nothing_lost
 
 CHUNK = 8
 """How many samples are sent to another process together, because each takes only a millisecond or two."""
@@ -42,7 +42,7 @@ class Encoded:
     """Path in the dataset → contents, or the file to copy."""
     pixels: np.ndarray = field(default_factory=partial(np.zeros, 256, np.int64))
     """(256,): the number of pixels of each id in the label map."""
-    lost: tuple[int, int] = (0, 0)
+    lost: tuple[int, ...] = nothing_lost()
     """As in `Sample`."""
 
 

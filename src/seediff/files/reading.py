@@ -168,9 +168,9 @@ def fit(value: Any, kind: type[T], where: str, *, strict: bool = True) -> T:
 
 
 @contextmanager
-def _document(where: object, language: str) -> Iterator[None]:
+def _document(where: object, language: str, data: bytes | str = "") -> Iterator[None]:
     """Turns any error of the block, which parses a document or checks a value of it, into a UserError. where: the file,
-    perhaps with a place in it. language: what the document should be."""
+    perhaps with a place in it. language: what the document should be. data: its bytes, which may be no UTF-8 text."""
     try:
         yield
     except RecursionError as error:
@@ -180,6 +180,8 @@ def _document(where: object, language: str) -> Iterator[None]:
         place = re.sub(r" in `\$`|\$\.?", "", place)
         raise UserError(where, f"{place}: {problem[:300]}".removeprefix(": ")) from error
     except Exception as error:  # parsers raise nearly anything, YAML's with its own place
+        if isinstance(data, bytes):
+            decode_text(data, str(where))
         mark = getattr(error, "problem_mark", None)
         if mark is not None:
             where = f"{where}, line {mark.line + 1}"
@@ -211,7 +213,7 @@ def read_json(path: Path | str, kind: type[T], *, absent: str = ABSENT) -> T:
 def parse_json(data: bytes | str, kind: type[T], where: str, *, strict: bool = True) -> T:
     """A JSON text as a `kind`. where, strict: as for `fit`. Raises UserError."""
     text = data.removeprefix(BOM) if isinstance(data, bytes) else data
-    with _document(where, "JSON"), _ONE_AT_A_TIME:
+    with _document(where, "JSON", data), _ONE_AT_A_TIME:
         return msgspec.json.decode(text, type=kind, strict=strict)
 
 
@@ -331,7 +333,7 @@ def read_xml(path: Path, root: str, *, absent: str = ABSENT) -> Node:
     parser.EndElementHandler = lambda _: open_nodes.pop()
     parser.CharacterDataHandler = characters
     parser.StartDoctypeDeclHandler = doctype
-    with _document(path, "XML"):
+    with _document(path, "XML", data):
         parser.Parse(data, True)
     (node,) = open_nodes[0].children
     if node.tag != root:

@@ -61,7 +61,7 @@ def test_boxes(tmp_path, write, degrees):
     save_image(tmp_path / "a.png", SHAPE)
     write(tmp_path, "box", x, y, across, down, degrees)
     right, below = seen_from(x, y, degrees)
-    with user_error("1 of its 1 shapes are boxes"):
+    with user_error("of its 1 shapes, 1 are boxes"):
         imported(write.__name__, tmp_path)
     classes, (read,) = imported(write.__name__, tmp_path, boxes="masks")
     found = read.label_map == 1

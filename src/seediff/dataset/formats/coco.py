@@ -59,6 +59,8 @@ CLASS_PREFIXES = (SEMANTIC, "stuff")
 """Prefixes of files in which an annotation is a whole class."""
 ROBOFLOW_FILE = "_annotations.coco.json"
 """The name of Roboflow's files."""
+STUDIO = "Label Studio"
+"""The contributor of Label Studio's files."""
 
 
 def write(export: Export) -> None:
@@ -168,12 +170,14 @@ def read(source: Source) -> Contents:
     pictures = list[Labelled[Shapes]]()
     for path, document in documents.items():
         name = CocoName.of(path)
+        source.shown |= document.of_shown
         read_of = document.shapes(path)
         folders = name.image_folders(source)
         objects = _objects_beside(source, name, class_list)
         for image in document.images:
             row = as_row(image.metadata, f"{path}: metadata of image '{image.file_name}'")
-            shapes = Shapes(read_of[image.id], (image.height, image.width), objects.get(image.file_name))
+            size = (None, None) if document.of_shown else (image.height, image.width)
+            shapes = Shapes(read_of[image.id], size, objects.get(image.file_name))
             wanted = Wanted([image.file_name], folders)
             pictures.append(Labelled(f"{path}, image {image.id}", wanted, shapes, name.part, row=row))
     of_classes = CocoName.of(next(iter(documents))).prefix in CLASS_PREFIXES
@@ -314,13 +318,21 @@ class CocoFile(msgspec.Struct, frozen=True):
     categories: list[Category]
     images: list[CocoImage]
     annotations: list[Annotation]
+    info: Any = None
+
+    @property
+    def of_shown(self) -> bool:
+        """Whether Label Studio wrote the file: shapes on the picture as it is shown. It stretches polygons, not boxes,
+        to the sides of the picture as it is stored."""
+        return isinstance(self.info, dict) and self.info.get("contributor") == STUDIO
 
     def shapes(self, path: Path) -> dict[Id, ReadShapes]:
         """Image id → the shapes of the image. path: the file."""
         annotations: dict[Id, list[Annotation]] = {image.id: [] for image in self.images}
         for annotation in self.annotations:
             annotations[annotation.image_id].append(annotation)
-        return {image_id: partial(_shapes, path, of_image) for image_id, of_image in annotations.items()}
+        sizes = {image.id: (image.height, image.width) for image in self.images if self.of_shown}
+        return {i: partial(_shapes, path, of_image, sizes.get(i)) for i, of_image in annotations.items()}
 
 
 def load_coco(source: Source, path: Path) -> CocoFile:
@@ -366,26 +378,28 @@ def _names(categories: Sequence[Category], used: Collection[int | None]) -> dict
     return names
 
 
-def _shapes(where: Path, annotations: Sequence[Annotation]) -> Iterator[Shape]:
+def _shapes(where: Path, annotations: Sequence[Annotation], size: tuple[int, int] | None) -> Iterator[Shape]:
     """The shapes of a picture's annotations. Crowds and annotations with `ignore` are 255, below all objects. where:
-    the JSON file."""
+    the JSON file. size: as for `_runs`."""
     for each in annotations:
         here = f"{where}: annotation {each.id}"
         kind = "polygon" if each.masked else "box"
         label, layer = str(each.category_id), 0
         if each.ignore or each.iscrowd:
             label, layer = IGNORED_CATEGORY[1], -1
-        yield Shape(here, kind, label, partial(_runs, each=each, where=here), each.is_box, layer=layer)
+        yield Shape(here, kind, label, partial(_runs, each=each, size=size, where=here), each.is_box, layer=layer)
 
 
-def _runs(frame: tuple[int, int], each: Annotation, where: str) -> np.ndarray:
-    """The run lengths of an annotation in a picture of the size `frame`, (H, W). where: its name in errors. Raises
-    UserError."""
+def _runs(frame: tuple[int, int], each: Annotation, size: tuple[int, int] | None, where: str) -> np.ndarray:
+    """The run lengths of an annotation in a picture of the size `frame`, (H, W). size: to which its polygons
+    were stretched; None: `frame`. where: its name in errors. Raises UserError."""
     mask = each.segmentation
     if isinstance(mask, Rle):
         return count_runs(mask.size, mask.counts, frame, where)
     if each.masked:
-        return polygon_runs(each.polygons, frame, where)
+        sides = np.divide(frame, size or frame)[::-1]
+        stretched = [np.multiply(one, np.resize(sides, len(one))).tolist() for one in each.polygons]
+        return polygon_runs(stretched, frame, where)
     x, y, width, height = fit(each.bbox or [0] * 4, tuple[float, float, float, float], f"{where}: 'bbox'")
     return box_runs(frame, x, y, x + width, y + height)
 

@@ -152,8 +152,14 @@ class Export(Notes):
         encode = partial(_encoded, self.classes, partial(encode, **options))
         work = self.stack.enter_context(in_order(encode, self.workers, chunk=CHUNK))
         taken: set[str] = set()
+        owners: dict[str, str] = {}
         rows = zip(self.names, self.splits, self.follow(self.samples), work(self.samples), strict=True)
         for name, split, sample, ((height, width), shown, encoded) in rows:
+            other = owners.setdefault(name, sample.name)
+            if other != sample.name:
+                problem = f"'{other}' and '{sample.name}' would both be '{name}' without folders"
+                keep = ", ".join(each for each, one in FORMATS.items() if one.looked_for and not one.flat)
+                raise UserError("samples", problem, f"rename one; formats that keep folders: {keep}")
             check_name(name, taken)
             if encoded is not None:
                 self.rows.append(sample.row.showing(shown).replace(split=split))

@@ -7,7 +7,7 @@ the options that only some formats have, in `Dataset` and in the commands; the t
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from itertools import chain
@@ -117,7 +117,7 @@ FORMATS: dict[FormatName, Format] = {
     "masks": Format(
         "images/ and masks/ with PNG files, gtFine/ (Cityscapes), objectInfo150.txt (ADE20K) or trainannot/ (CamVid)",
         reserves_void=False,
-        reads=("classes", "masks"),
+        reads=("classes", "masks", "numbers"),
         compares=("void",),
         writes=(*PARTS, "link"),
     ),
@@ -198,6 +198,8 @@ class ImportOptions:
     """Folder of the images."""
     masks: Annotated[Path | None, Parameter(show_default="found in the set")] = None
     """Folder of the masks."""
+    numbers: Annotated[Literal["objects"] | None, WORD, Parameter(show_default="of classes")] = None
+    """`objects`: the numbers in masks are of objects, which are all of the set's only class."""
     crowds: Annotated[
         Literal["ignored", "objects"] | None, Parameter(show_default="ignored; an error if there are no others")
     ] = None
@@ -259,21 +261,27 @@ def recognise(path: Path, labels_alone: bool = False) -> SourceName:
             raise UserError(path, "is not a dataset", "name its folder, or a .json, .xml or .yaml file")
         return found
     check_single(path)
+    name = next(fitting(path), None)
+    if name is not None:
+        return name
+    if labels_alone and any(path.rglob("*.[pP][nN][gG]")):
+        return "masks"
+    if (path / METADATA).is_file():
+        raise UserError(path, "is already a native dataset", "`seediff merge` joins datasets")
+    raise no_dataset(path, ", ".join([f"{METADATA} (native)", *(FORMATS[name].looked_for for name in READ)]))
+
+
+def fitting(path: Path) -> Iterator[SourceName]:
+    """The formats whose files a folder has, the surest first."""
     by_json = set[Any]()
     for file in chain(*(sorted(path.glob(pattern))[:MOST] for pattern in JSON_FILES)):
         with suppress(UserError):  # damaged, or JSON lines
             by_json.add(json_format(file))
     for name in READ:
         one = FORMATS[name]
-        if name in by_json or any(any(path.glob(pattern)) for pattern in one.patterns):
-            return name
-        if not one.patterns and not one.keys and codec(name).is_folder(path):
-            return name
-    if labels_alone and any(path.rglob("*.[pP][nN][gG]")):
-        return "masks"
-    if (path / METADATA).is_file():
-        raise UserError(path, "is already a native dataset", "`seediff merge` joins datasets")
-    raise no_dataset(path, ", ".join([f"{METADATA} (native)", *(FORMATS[name].looked_for for name in READ)]))
+        fits = name in by_json or any(any(path.glob(pattern)) for pattern in one.patterns)
+        if fits or (not one.patterns and not one.keys and codec(name).is_folder(path)):
+            yield name
 
 
 def json_format(file: Path) -> SourceName | None:

@@ -7,7 +7,7 @@ picture is stored.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -16,11 +16,11 @@ from typing import Generic, NamedTuple, TypeVar
 import numpy as np
 
 from ...errors import UserError
-from ...files.image_files import check_pixels, orientation_of, turned_back
+from ...files.image_files import check_pixels, named, orientation_of, turned_back
 from ...files.label_maps import IGNORE
 from ...rows.row import Row
 from ..encoding import ReadLabels
-from ..sample import Sample, image_size
+from ..sample import Sample, image_size, nothing_lost
 from ..shapes.objects import Objects
 from .painting import BOXES, Painting, ReadShapes
 from .set_files import Picture
@@ -39,6 +39,8 @@ class Wanted(NamedTuple):
     """Folders where the picture may be."""
     top: str = ""
     """A folder at the beginning of the picture's path that is left out of the sample's name."""
+    inside: Callable[[], bytes | None] | None = None
+    """Reads the picture's file from the set's own file, which may hold it for the case that it is missing."""
 
 
 class Shapes(NamedTuple):
@@ -96,7 +98,7 @@ class Pair(NamedTuple):
 class Turn(NamedTuple):
     """How a picture is turned when it is shown."""
 
-    image: Path
+    image: Path | bytes
     orientation: int
     """The EXIF orientation, from 1 (not turned) to 8."""
     shown: bool
@@ -107,23 +109,33 @@ class Turn(NamedTuple):
         return self.back(labels())
 
     def back(self, labels: np.ndarray) -> np.ndarray:
-        """Labels (H, W), turned to fit the picture as it is stored.
+        """Labels (H, W), turned to fit the picture as it is stored. Raises UserError."""
+        turns, _ = self.counts(labels.shape)
+        return turned_back(labels, self.orientation) if turns else labels
+
+    def lost(self, labels: ReadLabels) -> tuple[int, ...]:
+        """What is counted of a label map. labels: reads it, which only a turned picture needs. Raises UserError."""
+        return nothing_lost() if self.orientation == 1 else (0, 0, *self.counts(labels().shape))
+
+    def counts(self, drawn: tuple[int, ...]) -> tuple[int, int]:
+        """(turned, stored): (1, 0) if labels have to be turned back, (0, 1) if labels of a turned picture fit it as it
+        is stored, and (0, 0) for a picture that is not turned. drawn: (H, W) of the labels.
 
         Their size says whether they were drawn on the stored or on the turned picture. If both have one size, as after
         half a turn, or for a square, they were drawn on the turned picture if `shown`. Otherwise this raises UserError.
         """
         if not 2 <= self.orientation <= 8:
-            return labels
+            return 0, 0
         size = turned = image_size(self.image)
         if self.orientation >= 5:
             turned = size[::-1]
-        if labels.shape != turned:
-            return labels  # of the stored picture; a wrong size is refused later
+        if drawn != turned:
+            return 0, 1  # a wrong size is refused later
         if size == turned and not self.shown:
             unclear = "and it is unclear whether its labels are rotated too"
             problem = f"has the EXIF orientation {self.orientation}, {unclear}"
-            raise UserError(self.image, problem, "save the image without an orientation")
-        return turned_back(labels, self.orientation)
+            raise UserError(named(self.image), problem, "save the image without an orientation")
+        return 1, 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,12 +156,13 @@ class Painted:
         visible = _paint(self, read).visible()
         return replace(visible, numbers=self.turn.back(visible.numbers))
 
-    def lost(self) -> tuple[int, int]:
-        """The number of shapes with a class, but without a visible pixel, and the number of pixels that are only in
-        boxes. Raises UserError."""
+    def lost(self) -> tuple[int, ...]:
+        """What is counted: shapes with a class, but without a visible pixel, pixels that are only in boxes, and turned
+        pictures. Raises UserError."""
         painted = _paint(self, self.said.labels.read)
         pairs = zip(painted.areas, painted.class_ids, strict=True)
-        return sum(not area for area, i in pairs if 0 < i < IGNORE), painted.areas[BOXES - 1]
+        unseen = sum(not area for area, i in pairs if 0 < i < IGNORE)
+        return unseen, painted.areas[BOXES - 1], *self.turn.counts(painted.numbers.shape)
 
     def sample(self, row: Row, name: str) -> Sample:
         """The sample, whose labels and objects are read when they are looked at."""
@@ -166,7 +179,7 @@ def _paint(one: Painted, read: ReadShapes) -> Objects:
     return one.painting.paint(frame, read())
 
 
-def _frame(said: Labelled[Shapes], image: Path) -> tuple[int, int]:
+def _frame(said: Labelled[Shapes], image: Path | bytes) -> tuple[int, int]:
     """(H, W) of the labels of a picture: that of the picture as it is stored, or as its EXIF orientation turns it.
     image: the picture. Raises UserError for another size in the set."""
     size = said.labels.size
@@ -174,9 +187,10 @@ def _frame(said: Labelled[Shapes], image: Path) -> tuple[int, int]:
     if size != stored:
         shown = stored
         if 5 <= orientation_of(image) <= 8:
-            shown = stored[::-1]
+            shown = stored[1], stored[0]
         frame = (size[0] or shown[0], size[1] or shown[1])
         if frame not in (stored, shown):
-            raise UserError(said.where, f"is {frame}, but its image {image} is {stored}; both are (height, width)")
+            problem = f"is {frame}, but its image {named(image)} is {stored}; both are (height, width)"
+            raise UserError(said.where, problem)
     check_pixels((frame[1], frame[0]), said.where)
     return frame

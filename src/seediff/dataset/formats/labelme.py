@@ -30,7 +30,7 @@ from ...files.reading import Json
 from .. import native
 from ..class_lists import check_class_list, find_class_list
 from ..encoding import encode_grey
-from ..sample import Sample
+from ..sample import Sample, image_suffix
 from ..shapes.objects import Objects
 from ..shapes.polygons import object_polygons
 from ..shapes.rle import mask_runs
@@ -115,8 +115,8 @@ def draw(sample: Sample, labels: np.ndarray, names: Mapping[int, str], polygons:
 
 def read(source: Source) -> Contents:
     """Reads a folder of labelme's JSON files at any depth, or one such file. The classes are the names in a labels.txt
-    or class_names.txt, or else the labels in use, sorted by name. The pictures are where the files say. Shapes of kinds
-    that are not FILLED are left out. Raises UserError."""
+    or class_names.txt, or else the labels in use, sorted by name. The pictures are where the files say, or in them.
+    Shapes of kinds that are not FILLED are left out. Raises UserError."""
     root = source.folder
     paths = _files(source)
     classes = source.classes
@@ -157,7 +157,19 @@ def _labelled(path: Path, files: SetFiles, above: Path, images: Path | None) -> 
         image = f"{path.parent.relative_to(root).as_posix()}/{image}".removeprefix("./")
     folders = given_or(images, root, path.parent, path.parent / native.IMAGES, root / native.IMAGES)
     shapes = Shapes(partial(_shapes, path, files), (file.imageHeight or None, file.imageWidth or None))
-    return Labelled(str(path), Wanted([image], folders), shapes, top_folder(name), sample=name)
+    wanted = Wanted([image], folders, inside=partial(_inside, path, files))
+    return Labelled(str(path), wanted, shapes, top_folder(name), sample=name)
+
+
+def _inside(path: Path, files: SetFiles) -> bytes | None:
+    """The picture's file that a JSON file holds; None without it. Raises UserError."""
+    text = files.json(path, dict[str, Any]).get("imageData")
+    if not text:
+        return None
+    where = f"{path}: imageData"
+    data = _from_base64(text, where)
+    image_suffix(data, where)
+    return data
 
 
 def _shapes(path: Path, files: SetFiles) -> Iterator[Shape]:
@@ -217,11 +229,15 @@ def _runs(frame: tuple[int, int], each: LabelmeShape, where: str) -> np.ndarray:
 
 def _decode(text: str, where: str) -> np.ndarray:
     """(h, w) bool: the inside of a mask. text: a PNG in base64. where: the mask's name in errors. Raises UserError."""
-    try:
-        data = base64.b64decode(text)
-    except ValueError as error:
-        raise UserError(where, "is not a base64-encoded image") from error
-    pixels, mode = pixels_in(data, where)
+    pixels, mode = pixels_in(_from_base64(text, where), where)
     if pixels.ndim != 2:
         raise UserError(where, f"is an image in {mode}", "it must be grey or of 1 bit, 0 outside")
     return pixels > 0
+
+
+def _from_base64(text: str, where: str) -> bytes:
+    """The bytes of a picture's file. where: its name in errors. Raises UserError."""
+    try:
+        return base64.b64decode(text)
+    except (ValueError, TypeError) as error:
+        raise UserError(where, "is not a base64-encoded image") from error

@@ -51,7 +51,7 @@ from .yolo import IMAGES, MASKS, write_data
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "img_dir", "data")
 MASK_FOLDERS = ("masks", "mask", "labels", "label", "annotations", "ann_dir", "gt", "gts")
-ENDINGS = ("_mask", "-mask", "_masks", "_label", "_labels", "_gt", "_seg", "_segmentation")
+ENDINGS = ("_mask", "-mask", "_masks", "_cp_masks", "_label", "_labels", "_gt", "_seg", "_segmentation")
 """Endings of masks' names: a_mask.png may be the mask of a.jpg."""
 IMAGE_ENDINGS = ("_sat", "_img", "_image")
 """Endings of pictures' names: a_mask.png may be the mask of a_sat.jpg."""
@@ -127,7 +127,8 @@ def read(source: Source) -> Contents:
     The classes are the names in a list (class_lists.py) in or beside the folders, or in data.yaml.
 
     If the set has a single class, grey masks with the values 0 and 255 alone show this class as 255. In all other
-    masks, 255 is ignored. Raises UserError.
+    masks, 255 is ignored. If the numbers are of objects, each number above 0 is an object of the single class. Raises
+    UserError.
     """
     images = source.images
     masks = source.masks

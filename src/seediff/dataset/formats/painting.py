@@ -24,6 +24,8 @@ Near = Annotated[float, msgspec.Meta(ge=-1e6, le=1e6)]
 """A coordinate in pixels. pycocotools kills the process for a polygon with much larger coordinates."""
 BOXES = 1
 """The number with which boxes are painted, as 255."""
+JOINED = "polygon of joined pieces"
+"""The kind of a polygon with a line out and back outside of its pieces."""
 
 
 class Shape(NamedTuple):  # made several times as fast as a frozen dataclass, and a set may have millions
@@ -84,6 +86,8 @@ class Survey:
     """How many of them are boxes."""
     polygons: int
     """How many of the boxes are polygons."""
+    joined: int
+    """How many shapes are JOINED."""
     left_out: Sequence[str]
     """Kind and label of each shape without an inside."""
     empty: Sequence[int]
@@ -102,6 +106,7 @@ def survey(pictures: Iterable[ReadShapes], proves_objects: Callable[[Sequence[Sh
     empty = list[int]()
     boxes = 0
     polygons = 0
+    joined = 0
     masks_prove = False
     all_prove = False
     for position, read in enumerate(pictures):
@@ -110,12 +115,13 @@ def survey(pictures: Iterable[ReadShapes], proves_objects: Callable[[Sequence[Sh
         labels.update((shape.label, shape.is_box) for shape in filled)
         left_out += [f"{shape.kind} {shape.label}".strip() for shape in shapes if shape.runs is None]
         boxes += sum(shape.is_box for shape in filled)
+        joined += sum(shape.kind == JOINED for shape in filled)
         polygons += sum(shape.is_box and shape.kind.startswith("polygon") for shape in filled)
         masks_prove = masks_prove or proves_objects([shape for shape in filled if not shape.is_box])
         all_prove = all_prove or proves_objects(filled)
         if not filled:
             empty.append(position)
-    return Survey(labels, boxes, polygons, left_out, empty, masks_prove, all_prove)
+    return Survey(labels, boxes, polygons, joined, left_out, empty, masks_prove, all_prove)
 
 
 @dataclass(frozen=True)

@@ -133,8 +133,7 @@ def parts_of(members: Sequence[Member], unknown: int, notes: Notes) -> list[str 
     splits = [part_of(part or "") for part in own]
     for member, split in zip(members, splits, strict=True):
         if split and member.mention and member.mention.part not in ("", split):
-            name = member.picture.file or member.picture.name
-            problem = f"{name} is in the part {show_json(split)} by the set's files or folders"
+            problem = f"{member.picture.path} is in the part {show_json(split)} by the set's files or folders"
             raise UserError(member.mention.where, problem, "remove the list, or correct it")
     mentions = [member.mention for member in members]
     if any(splits) or not any(mentions):

@@ -157,10 +157,15 @@ def unique_names(images: Iterable[tuple[str | None, str]]) -> list[str]:
 class Picture(NamedTuple):
     """A picture of the set."""
 
-    file: Path | None
-    """None if only label maps are compared."""
+    file: Path | bytes | None
+    """The bytes of a file that is inside of the set's own file. None if only label maps are compared."""
     name: str
     """Its path in its folder, with suffix."""
+
+    @property
+    def path(self) -> str:
+        """The path of its file, or else its name."""
+        return str(self.file) if isinstance(self.file, Path) else self.name
 
 
 @dataclass(frozen=True)

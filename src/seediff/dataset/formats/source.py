@@ -14,6 +14,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ...config.class_names import RESERVED, numbered_names
 from ...errors import UserError
 from ...files.image_files import orientation_of
@@ -22,11 +24,13 @@ from ...files.names import without_suffix
 from ...files.reading import check_unpacked
 from ...rows.values import NO_SPLIT, no_part, part_of, row_splits
 from ..class_lists import ClassList, number_labels
-from ..mask_values import read_mask, with_single
-from ..sample import Sample, check_name
+from ..mask_values import check_palettes, load_values, read_mask, with_single
+from ..sample import Sample, check_name, image_size
+from ..shapes.objects import Objects
+from ..shapes.rle import mask_runs
 from .format_table import FORMATS, ImportOptions, SetFormat, SourceName, codec, options_of
 from .labelled import Labelled, Painted, Pair, Shapes, Turn, Wanted
-from .painting import Painting, Shape, Survey, by_object, survey
+from .painting import JOINED, Painting, Shape, Survey, by_object, survey
 from .parts import Member, PartList, find_part_lists, parts_of, read_part_lists
 from .set_files import Picture, PictureFinder, SetFiles, ends_of, how_to_find, missing_picture, unique_names
 
@@ -73,8 +77,6 @@ class Source(ImportOptions, Notes):
     pictures: PictureFinder = field(default_factory=PictureFinder)
     missing_pictures: int = 0
     """Number of labels so far that were left out because their picture is missing."""
-    turned_pictures: int = 0
-    """Number of pictures so far with an EXIF orientation."""
 
     @property
     def is_truth(self) -> bool:
@@ -133,10 +135,25 @@ class Source(ImportOptions, Notes):
         if not self.labels_alone:
             for path in filter(None, chain.from_iterable((pair.file, pair.image) for pair in pairs)):
                 self.files.inside(path)
+        if self.numbers:
+            return self._numbered(pairs, class_list)
+        if class_list.colours is None:
+            check_palettes(pair.file for pair in pairs)
         class_list = with_single(class_list, self.note) if single else class_list
         pictures = [pair.labelled(partial(read_mask, pair.file, class_list)) for pair in pairs]
         samples = self.samples_of(pictures, root=root, split=split)
         return Contents(class_list, samples, class_list.ids, about)
+
+    def _numbered(self, pairs: Sequence[Pair], class_list: ClassList) -> Contents:
+        """The contents of a set of masks whose values are numbers of objects. pairs, class_list: as for `masks_of`.
+        Raises UserError, also for a list of several classes."""
+        classes, where = class_list.classes, class_list.where
+        if len(classes) != 1:
+            problem = f"objects is for a set of one class, and {where} names {len(classes)}"
+            raise UserError("numbers", problem, "name it, such as --classes cell")
+        read = partial(_numbered_shapes, classes[0])
+        pictures = [pair.labelled(Shapes(partial(read, pair.file), image_size(pair.file))) for pair in pairs]
+        return self.shapes_of(pictures, classes, where, proves_objects=lambda _: True)
 
     def shapes_of(
         self,
@@ -162,6 +179,7 @@ class Source(ImportOptions, Notes):
         self.count(len(seen.left_out), f"shape of a kind that is no mask, such as {others}: left out")
         empty = sum(not pictures[position].needs_list for position in seen.empty)
         self.count(empty, f"of {len(pictures)} images without a shape: background only")
+        self.count(seen.joined, f"{JOINED}: the line that joins them is painted, as in Ultralytics")
         for line in numbered_names(sorted({label for label, _ in seen.labels})):
             self.note(line)
         boxes = self._takes_boxes(seen)
@@ -182,7 +200,8 @@ class Source(ImportOptions, Notes):
         shapes = seen.labels.total()
         if self.boxes or not seen.boxes or shapes == seen.polygons == 1:
             return seen.boxes > 0
-        what = f"{seen.boxes} of its {shapes} shapes are boxes"
+        kinds = {"polygons with the corners of a rectangle": seen.polygons, "boxes": seen.boxes - seen.polygons}
+        what = f"of its {shapes} shapes, " + ", ".join(f"{n} are {kind}" for kind, n in kinds.items() if n)
         if seen.boxes * 10 >= shapes * 9:
             fix = "--boxes masks reads boxes as masks"
             raise UserError(self.path, "; ".join([f"{what}, which are no masks", *self.notes]), fix)
@@ -205,7 +224,7 @@ class Source(ImportOptions, Notes):
         split = split if self.split is None else self.split
         root = root or self.folder
         found = [*self._with_files(pictures)]
-        paths = [str(picture.file or picture.name) for _, picture in found]
+        paths = [picture.path for _, picture in found]
         mentions, unknown = read_part_lists(self.files, [*lists, *find_part_lists(self.files, root)], paths)
         members = [Member(*one, mention) for one, mention in zip(found, mentions, strict=True)]
 
@@ -237,23 +256,30 @@ class Source(ImportOptions, Notes):
 
     def _with_files(self, pictures: Iterable[Labelled[Any]]) -> Iterator[tuple[Labelled[Any], Picture]]:
         """The pictures that exist, with their files. Raises UserError if two entries mean one picture."""
-        owners = dict[Path | None, str]()
+        owners = dict[object, str]()
+        inside = 0
         for one in pictures:
             if isinstance(one.picture, Picture):
                 yield one, one.picture
                 continue
             picture = self._find(one.picture)
             if picture is None:
-                self.leave_out(one.where, one.picture.names[0], one.picture.folders)
+                data = one.picture.inside() if one.picture.inside else None
+                if data is not None:
+                    inside += 1
+                    yield one, Picture(data, one.picture.names[0])
+                else:
+                    self.leave_out(one.where, one.picture.names[0], one.picture.folders)
                 continue
             other = owners.setdefault(picture.file, one.where)
             if other != one.where:
                 raise UserError(one.where, f"its image, {picture.file}, is that of {other}, too")
             yield one, picture
+        self.count(inside, "image without a file: taken from inside the label file")
 
     def _find(self, wanted: Wanted) -> Picture | None:
         """A picture that the set names; None if it is missing."""
-        names, folders, top = wanted
+        names, folders, top, _ = wanted
         found = self.pictures.find(folders, names, self.images)
         for end in chain.from_iterable(map(ends_of, names)):
             if found is None and without_suffix(end) in self.originals:
@@ -270,10 +296,21 @@ class Source(ImportOptions, Notes):
         if image is None:
             return Sample(None, said.labels, row=row, name=name)
         turn = Turn(image, 1 if self.labels_alone else orientation_of(image), self.shown)
-        self.turned_pictures += 2 <= turn.orientation <= 8
         if painting is None:
-            return Sample(image, partial(turn.read, said.labels), row=row, name=name)
+            return Sample(
+                image, partial(turn.read, said.labels), row=row, name=name, lost=partial(turn.lost, said.labels)
+            )
         return Painted(said, turn, painting).sample(row, name)
+
+
+def _numbered_shapes(label: str, path: Path) -> Iterator[Shape]:
+    """A shape for each value above 0 in a mask. Raises UserError."""
+    values, _ = load_values(path, ClassList((label,), {}))
+    present, places = np.unique(values, return_inverse=True)
+    found = Objects(places.reshape(values.shape) + int(present[0] > 0), ())
+    for number, (left, top, right, bottom) in enumerate(found.boxes_xyxy, 1):
+        inside = found.numbers[top:bottom, left:right] == number
+        yield Shape(f"{path}: object {number}", "mask", label, partial(mask_runs, inside, left=left, top=top))
 
 
 def check_options(name: SetFormat, options: Mapping[str, Any]) -> None:
@@ -303,8 +340,5 @@ def read_format(name: SourceName, path: Path | str, **options: Any) -> tuple[Con
         if part and part_of(part) is None:
             what = f"{plural(count, 'sample')} of the part {show_json(part)}, which {NO_SPLIT}"
             source.note(f"{what}: `split` keeps the word, and `train` and `evaluate` ask for --split")
-    if source.turned_pictures:
-        turned = "written as stored, with labels of the turned image turned back"
-        source.note(f"{plural(source.turned_pictures, 'image')} with an EXIF orientation: {turned}")
     source.count(source.missing_pictures, "label whose image is missing, left out")
     return contents, source

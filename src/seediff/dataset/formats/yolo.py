@@ -30,11 +30,11 @@ from .. import native
 from ..class_lists import DATA, check_agree, class_list_files, described, number_classes, read_class_lists, yaml_names
 from ..sample import Sample
 from ..shapes.objects import Objects, find_objects
-from ..shapes.polygons import fill_polygon, object_polygons
+from ..shapes.polygons import fill_polygon, has_outer_line, object_polygons
 from ..shapes.rle import box_runs
 from .exporting import Export, MinArea, least_area
 from .labelled import Pair, Shapes
-from .painting import Shape, is_box
+from .painting import JOINED, Shape, is_box
 from .parts import PartList, is_label_file
 from .set_files import SetFiles, how_to_find, images_by_name, portable, top_folder
 from .source import Contents, Source
@@ -141,7 +141,7 @@ class YoloData:
     """What a YAML file says."""
 
     file: Path
-    """The YAML file; for a folder without such a file, its list of names, which may be missing."""
+    """The YAML file, or else the set's list of names, or else the option `--classes`."""
     root: Path
     """The set's folder."""
     content: Mapping[str, Any]
@@ -161,7 +161,7 @@ def read_data(files: SetFiles, path: Path, classes: Sequence[str] = ()) -> YoloD
     files_of_names = map(files.inside, class_list_files(root, root / LABELS))
     lists = read_class_lists(files_of_names, first=0, any_name=bool(found))
     if not found and (classes or lists):
-        file, names = next(iter(lists.items()), (path / native.CLASSES, dict(enumerate(classes))))
+        file, names = next(iter(lists.items()), (Path("--classes"), dict(enumerate(classes))))
         data = YoloData(file, path, {}, names, [("", IMAGES if (path / IMAGES).is_dir() else ".")])
     else:
         data = _read_yaml(files, found[0] if len(found) == 1 else path / DATA)
@@ -190,7 +190,7 @@ def find_pairs(source: Source, data: YoloData) -> tuple[list[Pair], list[PartLis
     root = data.root
     images = source.images
     places, lists = _places(source, data)
-    by_name: Mapping[Path | None, tuple[Path, str | None]] = {}
+    by_name: Mapping[object, tuple[Path, str | None]] = {}
     if images is not None:
         places = {images: ""}
         by_name = _labels_by_name(source, data, images)
@@ -236,13 +236,13 @@ def _places(source: Source, data: YoloData) -> tuple[dict[Path, str | None], lis
     return places, lists
 
 
-def _labels_by_name(source: Source, data: YoloData, images: Path) -> dict[Path | None, tuple[Path, str | None]]:
+def _labels_by_name(source: Source, data: YoloData, images: Path) -> dict[object, tuple[Path, str | None]]:
     """Picture → the label file whose path ends alike, and the part of that file's folder. data: what the YAML file
     says. images: the folder of the pictures. Raises UserError for a picture with two label files."""
     texts = [path for path in sorted(walk(data.root)) if path.suffix == ".txt" and path.name != native.CLASSES]
     below = [path for path in texts if LABELS in path.relative_to(data.root).parts]
     parts = {_steps(text, IMAGES): split for split, text in reversed(data.entries)}
-    found: dict[Path | None, tuple[Path, str | None]] = {}
+    found: dict[object, tuple[Path, str | None]] = {}
     for path in below or [path for path in texts if is_label_file(source.files.lines(path))]:
         steps = _steps(path.relative_to(data.root).as_posix(), LABELS)
         picture = source.pictures.find([images], [Path(*steps).with_suffix("").as_posix()], images)
@@ -306,6 +306,8 @@ def read_shapes(files: SetFiles, path: Path, *, confident: bool = False, boxes: 
         runs = partial(_runs, corners=corners.clip(0, 1), filled=boxes)
         closed = len(row) == 11 and is_box(corners.tolist())
         boxed = closed or len(row) in (5, 9)  # centre and size, or four corners as of rotated boxes
+        if kind == "polygon" and has_outer_line(corners):
+            kind = JOINED
         yield Shape(here, kind, f"{row[0]:g}", runs, boxed)
 
 

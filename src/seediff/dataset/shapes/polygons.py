@@ -32,6 +32,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -164,3 +165,19 @@ def fill_polygon(frame: tuple[int, int], polygon: np.ndarray) -> np.ndarray:
     image = Image.new("1", (width, height))
     ImageDraw.Draw(image).polygon([tuple(corner) for corner in (corners - origin).tolist()], fill=1, outline=1)
     return mask_runs(np.asarray(image), frame, *origin.tolist())
+
+
+def has_outer_line(polygon: np.ndarray) -> bool:
+    """Whether a polygon goes out and back on one line that is not inside of it, as joined pieces do. The line that
+    joins a hole is inside. polygon: (P, 2)."""
+    corners = [*map(tuple, polygon.tolist())]
+    edges = {*pairwise([*corners, corners[0]])}
+    border = [edge for edge in edges if edge[::-1] not in edges]
+    for start, end in edges:
+        if start < end and (end, start) in edges:
+            x, y = np.add(start, end) / 2
+            crossed = [(*a, *b) for a, b in border if (a[1] > y) != (b[1] > y)]
+            right = sum(x0 + (y - y0) / (y1 - y0) * (x1 - x0) > x for x0, y0, x1, y1 in crossed)
+            if right % 2 == 0:  # so many sides are right of its middle
+                return True
+    return False
