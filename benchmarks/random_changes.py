@@ -6,7 +6,8 @@
 A case changes up to three files of a copy: a value or line of a text, a value in the header of weights, the bytes,
 bits, mode, palette or size of a picture. A fork of this process reads it, with limits of time and memory. Labels of
 COCO, YOLO, labelme and masks that are accepted are compared with those of another reader, written here with numpy,
-Pillow and pycocotools: it reads the file as it was changed, and knows what a picture holds.
+Pillow and pycocotools: it reads the file as it was changed, and knows what a picture holds. In the kind "cuts", objects
+of a damaged set are also cut, joined, painted and restored at random, and compared after every step.
 
 Good are "accepted" (with the same labels), "apart" (accepted, but the other reader fails) and "refused" (a line, and
 exit code 2). Wrong are "differs", "unhelpful" (the line is empty, ends at a colon, or names a class of Python),
@@ -41,7 +42,7 @@ from unicodedata import normalize
 import numpy as np
 from PIL import Image, ImageDraw
 from pycocotools import mask as rle
-from scipy.ndimage import maximum_filter, minimum_filter
+from scipy.ndimage import binary_dilation, label, maximum_filter, minimum_filter
 
 sys.path += [str(Path(__file__).parents[1] / part) for part in ("", "tests", "tests/builders", "tests/masks")]
 
@@ -52,6 +53,8 @@ from seediff.config.class_names import reserved_id
 from seediff.dataset.native import open_native
 from seediff.errors import UserError
 from seediff.files.image_files import read_photo
+from seediff.look.answers import Act, edit_of
+from seediff.look.store import Edit, Store
 
 RLE: Any = rle
 SECONDS, MEMORY = 30, 4 << 30
@@ -384,6 +387,97 @@ def native(folder: Path) -> None:
     seediff(["import", "masked", "--out", str(folder)])
 
 
+CORNERS = np.ones((3, 3))
+Division = set[tuple[int, bytes]]
+"""(class, (H, W) bool) of each object."""
+
+
+def division(labels: np.ndarray, numbers: np.ndarray) -> Division:
+    """The objects with these numbers; pixels without a class are none."""
+    pairs = np.unique(np.stack([labels, numbers])[:, (labels % 255 > 0) & (numbers > 0)], axis=1).T.tolist()
+    return {(one, ((labels == one) & (numbers == number)).tobytes()) for one, number in pairs}
+
+
+def divided(folder: Path) -> None:
+    """A set in which a dog is cut in two, and joined to other pieces in the other picture."""
+    native(folder)
+    store = Store(folder, by="ann")
+    cut = Act(samples=(), action="cut", points=((0, 9), (32, 9)))
+    join = Act(samples=(), action="join", points=((0, 20), (31, 12)))
+    for number, asked in enumerate((cut, join)):
+        edit = edit_of(asked, number)
+        store.act([(number, 0)], lambda _, edit=edit: edit)
+    store.close()
+
+
+def divide() -> None:
+    """Cut, join, paint and restore at random in a copy of the folder `in`, then write `out` by `filter`."""
+    shutil.copytree("in", "set")
+    chance = random.Random(b"".join(path.read_bytes() for path in sorted(Path("in").rglob("*.*"))))
+    store = Store(Path("set"), by="ann")
+    states: dict[tuple[int, int], Division] = {}
+
+    def now(number: int) -> Division:
+        sample = store.reviewed(store.state(number))
+        return division(sample.label_map, sample.objects(sample.label_map).numbers)
+
+    for number in [chance.randrange(len(store.samples)) for _ in range(8)]:
+        state, before = store.state(number), now(number)
+        states[number, state.version] = before
+        kind = chance.choice(("cut", "cut", "join", "join", "brush", "undo"))
+        points = tuple((chance.uniform(-3, 35), chance.uniform(-3, 27)) for _ in range(chance.choice((1, 2, 3))))
+        pixels = np.argwhere(store.labels(state) == chance.choice((1, 2)))[:, ::-1].tolist()
+        if kind == "join" and pixels:
+            points = tuple((x, y) for x, y in chance.choices(pixels, k=2))
+        asked = Act(samples=(), action="join" if kind == "join" else "cut", points=points)
+        edit = edit_of(asked, number)
+        image = Image.new("1", (WIDTH, HEIGHT))
+        ImageDraw.Draw(image).line([*points, points[-1]], 1)
+        near = binary_dilation(image, CORNERS)
+        if kind == "brush":
+            edit = Edit("brush", partial(np.where, near, np.uint8(chance.randrange(3))))
+        elif kind == "undo":
+            edit = Edit("undo", to=chance.choice([to for at, to in states if at == number]))
+        store.act([(number, state.version)], lambda _, edit=edit: edit)
+        after = now(number)
+        if kind == "undo":
+            assert after == states[number, edit.to or 0]
+        elif kind == "cut":
+            for of, pixels in before:
+                inside = np.frombuffer(pixels, bool).reshape(SHAPE)
+                parts, count = label(inside & ~near, CORNERS)
+                for part in (*(parts == one for one in range(1, count + 1)), inside & (not (inside & near).any())):
+                    owners = [one for one in after if (np.frombuffer(one[1], bool).reshape(SHAPE) & part).any()]
+                    assert len(owners) <= 1, (of, points)
+            assert sum(pixels.count(1) for _, pixels in after) >= sum(pixels.count(1) for _, pixels in before)
+        elif kind == "join":
+            assert len(before - after) <= len(points), points
+            assert len(after - before) <= 1
+    store.close()
+    if seediff(["filter", "set", "--out", "out", "--min-area", "0"]):
+        raise UserError("set", "`filter` refused it")
+
+
+def same_division() -> bool:
+    """Whether `out` has the objects that the last lines of review.jsonl say."""
+    last = {one["sample"]: one for one in map(json.loads, Path("set/review.jsonl").read_text().splitlines())}
+    for sample in open_native("out")[1]:
+        row = last.get(sample.name, {})
+        labels = np.array(Image.open("set/" + (row.get("mask") or f"masks/{sample.name}.png")))
+        numbers = np.zeros(SHAPE, int)
+        for one in range(1, 255):
+            pieces = label(labels == one, CORNERS)[0]
+            numbers += np.where(pieces > 0, pieces + numbers.max(), 0)
+        if row.get("objects"):
+            numbers = np.array(Image.open("set/" + row["objects"]), int)
+            classes = np.zeros(numbers.max() + 1, int)
+            classes[numbers] = labels  # an object has one class: in a damaged file, its last pixel's
+            numbers[classes[numbers] != labels] = 0
+        if division(labels, numbers) != division(sample.label_map, sample.objects(sample.label_map).numbers):
+            return False
+    return True
+
+
 def model(folder: Path) -> None:
     from builders.twins import save_mini  # pyright: ignore[reportMissingImports]
 
@@ -418,6 +512,7 @@ KINDS: dict[str, tuple[Callable[[Path], object], str | Callable[[], object], Cal
     ),
     "masks": (folder_of("images", "masks", classes_txt=NAMES), IMPORT, partial(same_labels, read_ids)),
     "native": (native, "filter in --out out", partial(same_labels, read_ids)),
+    "cuts": (divided, divide, same_division),
     "evaluate": (
         folder_of("", "masks", classes_txt=NAMES),
         "evaluate in/masks --data ../native --json out.json --draws 10 --quiet",

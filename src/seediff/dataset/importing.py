@@ -26,6 +26,7 @@ from . import native
 from .class_lists import check_class_list
 from .dataset import Dataset
 from .encoding import encode_photo
+from .formats.exporting import objects_in_tool
 from .formats.format_table import FORMATS, SourceName, format_of
 from .reading import Reading, Tally
 from .reviews import reviewed_as_is
@@ -186,18 +187,19 @@ def correct(
     unchanged masks count as accepted, although a tool also returns masks that nobody looked at. tell: called with each
     change. Raises UserError for an item that the set does not have, and for a mask of another size than its picture.
 
-    A sample that has objects takes the tool's objects, if the tool's masks are objects (`by_object`).
+    If the set has objects, its samples take the tool's objects, if the tool's masks are objects (`by_object`).
     """
     names = tuple(dict.fromkeys([*original.classes, *classes]))
     check_class_list(names)
     matches = _match_samples(items, original, by)
     table = renumber_table(classes, names)
+    by_object = by not in IN_PIECES and any(sample.has_objects for sample in original)
 
     def corrected(sample: Sample) -> Sample:
         if sample.name not in matches:
             return sample
         item = renumber(matches[sample.name].replace(image=sample.source), table, len(classes))
-        changed, change = _changed(sample, item, len(names), by, accept_unchanged)
+        changed, change = _changed(sample, item, len(names), by, accept_unchanged, by_object)
         tell(change)
         return changed
 
@@ -205,10 +207,11 @@ def correct(
 
 
 def _changed(
-    sample: Sample, item: Sample, classes: int, by: SourceName, accept_unchanged: bool
+    sample: Sample, item: Sample, classes: int, by: SourceName, accept_unchanged: bool, by_object: bool
 ) -> tuple[Sample, Change]:
     """A sample after its mask has come back, and how it changed. item: the sample with the tool's mask. classes: the
-    number of classes of both. by, accept_unchanged: as for `correct`. The first that applies:
+    number of classes of both. by, accept_unchanged: as for `correct`. by_object: whether it takes the tool's objects.
+    The first that applies:
 
     pixels changed              the new label map and objects, corrected and accepted
     only the objects did        the new objects, accepted
@@ -219,22 +222,29 @@ def _changed(
     if by in IN_PIECES:
         after = np.where((before == IGNORE) & (after == 0), before, after)
     pixels = int((before != after).sum())
-    changed = sample
-    if pixels:  # flags are about masks that nobody looked at
-        review = Review(verdict="accepted", corrected=True, by=by)
-        changed = repainted(sample, after, sample.row.of_other_mask(flags=(), review=review))
-    divided = False
-    objects, returned = changed.instances, item.instances
-    if objects is not None and returned is not None and by not in IN_PIECES:
-        objects, divided = objects_from_tool(objects, returned, after)
-        changed = changed.replace(instances=objects)
-    change = Change(sample.name, pixels, divided)
-    if pixels:
-        return changed, change
-    if not divided and not accept_unchanged:
-        return sample, change
     earlier = sample.row.decided
-    review = Review(verdict="accepted", corrected=bool(earlier.corrected), by=by, made=earlier.made)
+    changed = sample
+    if pixels:
+        changed = repainted(sample, after, sample.row)
+    divided = False
+    returned = item.instances
+    if by_object and returned is not None:
+        expected = objects_in_tool(changed)
+        objects, divided = objects_from_tool(expected, returned, after)
+        if divided:
+            changed = changed.replace(instances=objects)
+    change = Change(sample.name, pixels, divided)
+    if not pixels and not divided and not accept_unchanged:
+        return sample, change
+    review = Review(
+        verdict="accepted",
+        corrected=bool(pixels or earlier.corrected),
+        divided=earlier.divided or divided or None,
+        by=by,
+        made=None if pixels else earlier.made,
+    )
+    if pixels:  # flags are about masks that nobody looked at
+        return changed.replace(row=sample.row.of_other_mask(flags=(), review=review)), change
     return changed.replace(row=reviewed_as_is(sample.row, review)), change
 
 

@@ -53,6 +53,8 @@ from .encoding import ReadObjects, read_label_map, read_objects
 from .reading import Reading
 from .reviews import Action, read_actions, reviewed_row
 from .sample import ATTENTION, CONFIGS, EXTRAS, SOFT, Extras, Sample, check_name, id_table, repainted
+from .shapes.changes import objects_of
+from .shapes.objects import Objects
 
 CLASSES = "classes.txt"
 METADATA = "metadata.jsonl"
@@ -212,11 +214,7 @@ class RowReader:
         action = self.last.get(name)
         if not action:
             return sample
-        reviewed = reviewed_row(row, action, self.classes)
-        if not action.mask:
-            return sample.replace(row=reviewed)
-        corrected = file_of(self.folder, action.mask, where, "mask_file_name")
-        return repainted(sample, partial(read_label_map, corrected, action.hash), reviewed)
+        return reviewed_sample(self.folder, sample, action, self.classes, where)
 
     def _extras(self, name: str, row: Row) -> Extras:
         """The optional files of a sample. row: as for `sample`. Raises UserError for a file that leads out of the
@@ -245,6 +243,29 @@ class RowReader:
             fix = f"they are classes from 1 to {len(self.classes)}, as in {CLASSES}, and have a score each, or none"
             raise UserError(where, "its `instances` or `instance_scores` are wrong", fix)
         return partial(read_objects, path, class_ids, scores)
+
+
+def reviewed_sample(folder: Path, sample: Sample, action: Action, classes: Sequence[str], where: str = "") -> Sample:
+    """A sample of a native dataset after the last action about it. sample: as it was made. folder, classes: the
+    dataset's. where: the sample in errors. Raises UserError as `reviewed_row` does, and for a file that leads out of
+    the dataset."""
+    after = sample.replace(row=reviewed_row(sample.row, action, classes))
+    if action.mask:
+        corrected = file_of(folder, action.mask, where, "mask_file_name")
+        after = repainted(sample, partial(read_label_map, corrected, action.hash), after.row)
+    if action.objects:
+        path = file_of(folder, action.objects, where, "objects")
+        after = after.replace(instances=partial(_divided, after, path))
+    return after
+
+
+def _divided(sample: Sample, path: Path) -> Objects:
+    """The objects that a person cut or joined. sample: as it was without this. path: the object map. Raises
+    UserError."""
+    numbers, labels = read_objects(path, (), ()).numbers, sample.label_map
+    if numbers.shape != labels.shape:
+        raise UserError(path, f"is {numbers.shape}, but its label map is {labels.shape}; both are (height, width)")
+    return objects_of(numbers, labels, sample.instances)
 
 
 def open_native(folder: Path | str, *, as_made: bool = False) -> tuple[tuple[str, ...], list[Sample]]:

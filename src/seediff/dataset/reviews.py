@@ -2,6 +2,7 @@
 
     set/  review.jsonl             one line per action; lines are only ever added
           reviewed/000003.2.png    the mask that the second action about sample 000003 made; the original stays
+          reviewed/000003.2.objects.png    the object map after the action, if the objects do not follow from the masks
 
 Every line holds the full state of its sample after the action, so only the last line about it counts.
 """
@@ -56,6 +57,8 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     """When, in UTC."""
     made: Json | None = None
     """The constants of the method that made the corrected mask; None if a person did."""
+    objects: str = ""
+    """The path of the object map in the set, a file as in instances/; "" if the objects follow from the label map."""
 
     def __post_init__(self) -> None:
         if self.mask is not None and self.hash is None:
@@ -114,7 +117,8 @@ def reviewed_row(row: Row, action: Action, classes: Sequence[str]) -> Row:
 
         the last action                      the row
         leaves verdict and mask as they were stays as it is
-        the original mask is in use          gets `review` with the verdict and the person
+        the original mask is in use          gets `review` with the verdict and the person; it says `divided` if the
+                                             person cut or joined objects
         a mask that a person drew is in use  gets the classes and areas of this mask and no flags; its `review` says
                                              corrected
         a mask of a method is in use         gets the classes and areas of this mask, and flags by area; its `review`
@@ -126,9 +130,10 @@ def reviewed_row(row: Row, action: Action, classes: Sequence[str]) -> Row:
     """
     own = row.decided
     # Everything was undone
-    if (action.verdict, action.mask) == (own.verdict, None):
+    if (action.verdict, action.mask, action.objects) == (own.verdict, None, ""):
         return row
-    review = Review(verdict=action.verdict, corrected=bool(own.corrected), by=action.by)
+    divided = own.divided or bool(action.objects) or None
+    review = Review(verdict=action.verdict, corrected=bool(own.corrected), divided=divided, by=action.by)
     # The original mask is in use
     if action.mask is None:
         return reviewed_as_is(row, msgspec.structs.replace(review, made=own.made))
@@ -147,7 +152,7 @@ def reviewed_row(row: Row, action: Action, classes: Sequence[str]) -> Row:
         class_ids=tuple(ids[name] for name in action.classes),
         area=action.area,
         flags=tuple(flags),
-        review=Review(verdict=action.verdict, corrected=action.made is None, by=action.by, made=action.made),
+        review=msgspec.structs.replace(review, corrected=action.made is None, made=action.made),
     )
 
 

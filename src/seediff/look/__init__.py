@@ -14,7 +14,7 @@ changes of many samples in parts. `main.js` shows one of two views, and keeps th
 
     browse   the grid     filters (histogram), index (which samples match, and their numbers), grid (tiles),
                           bulk (many samples)
-    sample   one sample   stage (the picture; pen), tools, polygon, segments (what the pointer does; paint),
+    sample   one sample   stage (the picture; pen), tools, polygon, cut, segments (what the pointer does; paint),
                           classes, objects, attention (why this mask)
 
 Both send `changes`, one after another. `samples`, `set`, `page`, `keys` (the table of keys) and `api` serve them all.

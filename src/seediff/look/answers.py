@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from ..config.class_names import SEGMENT
 from ..dataset.shapes.changes import clean_labels
-from ..dataset.shapes.objects import find_objects
+from ..dataset.shapes.cuts import cut, join
 from ..drawing.colours import heat_colours, mask_colours, shown_ids
 from ..errors import UserError
 from ..files.label_maps import IGNORE
@@ -60,14 +60,15 @@ class Thumb(OfSample):
 class Act(Request, forbid_unknown_fields=True):
     """Change samples. samples: the number of each, and the version that the page shows. old, new: "relabel" changes
     class `old` to `new`. least: "cleaned" removes pieces of fewer pixels. to: number → the version that "undo" and
-    "redo" restore."""
+    "redo" restore. points: (x, y) of the stroke of "cut", or in the objects that "join" joins."""
 
     samples: tuple[tuple[Number, Number], ...]
-    action: Literal["accept", "reject", "reset", "undo", "redo", "relabel", "cleaned"]
+    action: Literal["accept", "reject", "reset", "undo", "redo", "relabel", "cleaned", "cut", "join"]
     least: Annotated[int, Meta(ge=2, le=100_000)] = 2
     old: Byte = 0
     new: Byte = 0
     to: dict[str, Number] = {}
+    points: tuple[tuple[float, float], ...] = ()
 
 
 class Paint(OfSample):
@@ -139,11 +140,12 @@ def thumb(store: Store, request: Thumb) -> Response:
         if request.labels:
             labels = store.labels(state)
             if SEGMENT in store.classes:
-                objects = store.instances(state, labels)
+                objects = store.reviewed(state).instances
         return thumbnail(state.sample, labels, objects, request.side)
 
     with DECODING:
-        data = store.thumbs.get_or_make((state.number, state.mask, request.side, request.labels), draw)
+        shown = state.number, state.mask, state.last.objects, request.side, request.labels
+        data = store.thumbs.get_or_make(shown, draw)
     return Response(data, media_type="image/jpeg")
 
 
@@ -167,7 +169,7 @@ def pieces(store: Store, request: OfSample) -> Response:
     state = store.state(request.number)
     with DECODING:
         labels = store.labels(state)
-        numbers = find_objects(labels, known=store.instances(state, labels)).numbers
+        numbers = store.reviewed(state).objects(labels).numbers
         if SEGMENT in store.classes and len(store.classes) > 1:
             shown = shown_ids(labels, numbers, store.classes.index(SEGMENT) + 1, alone=False)
         else:
@@ -194,6 +196,9 @@ def edit_of(request: Act, number: int) -> Edit:
         return Edit("relabel", lambda labels: np.where(labels == old, new, labels))
     if request.action == "cleaned":
         return Edit("cleaned", lambda labels: clean_labels(labels, request.least))
+    divide = {"cut": cut, "join": join}.get(request.action)
+    if divide:
+        return Edit(request.action, objects=partial(divide, points=request.points))
     return Edit(request.action, to=request.to.get(str(number)))
 
 

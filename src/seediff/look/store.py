@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,13 +24,12 @@ from ..config.class_names import check_classes, reading_key
 from ..dataset import native
 from ..dataset.class_lists import check_class_list
 from ..dataset.dataset import Dataset
-from ..dataset.encoding import encode_mask, read_label_map
+from ..dataset.encoding import encode_mask, encode_objects
 from ..dataset.reviews import REVIEWED, Action, Verdict, append_action, mend, now, read_actions, reviewed_row
-from ..dataset.sample import Sample
+from ..dataset.sample import Sample, repainted
 from ..dataset.shapes.changes import objects_after
-from ..dataset.shapes.objects import Objects
+from ..dataset.shapes.objects import Objects, find_objects
 from ..errors import UserError
-from ..files.label_maps import IGNORE
 from ..files.outputs import InUse, open_folder, write_atomic
 from ..files.reading import Json, composed, inside, read_bytes
 from ..rows.doubt import changed_since, doubt
@@ -68,11 +67,7 @@ class SampleState:
     @property
     def mask(self) -> str:
         """The path in the set of the current label map."""
-        return self.last.mask or self.original_mask
-
-    @property
-    def original_mask(self) -> str:
-        return self.sample.row.mask_file_name or ""
+        return self.last.mask or self.sample.row.mask_file_name or ""
 
     def at(self, version: int) -> Action:
         """The action of a version. Raises UserError."""
@@ -109,17 +104,19 @@ class Edit:
     """Makes the new label map, (H, W) uint8, from the current one."""
     made: Json | None = None
     """The constants of the method that makes the label map; None if a person does."""
+    objects: Callable[[Objects, np.ndarray], Objects] | None = None
+    """Makes the new objects from the current ones and the label map, (H, W) uint8."""
     to: int | None = None
     """The version to restore, for an undo or redo."""
 
 
 class Prepared(NamedTuple):
-    """An action to save. number: the sample's. label_map: the bytes of the new label map, a PNG; empty if the action
-    makes no new one."""
+    """An action to save. number: the sample's. files: path in the set → bytes of the new label map and object map, if
+    the action makes any."""
 
     number: int
     action: Action
-    label_map: bytes
+    files: Mapping[str, bytes]
 
 
 DOUBT = "doubt"
@@ -205,29 +202,13 @@ class Store:
             raise UserError(f"there is no sample {number}")
         return self.states.get(number) or as_made(number, self.samples[number])
 
+    def reviewed(self, state: SampleState) -> Sample:
+        """The sample after its actions, as every command reads it. Raises UserError."""
+        return native.reviewed_sample(self.folder, state.sample, state.last, self.classes)
+
     def labels(self, state: SampleState) -> np.ndarray:
         """The current label map (H, W) uint8. Raises UserError."""
-        return self._read(state.mask, state.last.mask and state.last.hash)
-
-    def instances(self, state: SampleState, labels: np.ndarray) -> Objects | None:
-        """The objects of a sample in a label map; None if the set records no objects. labels: (H, W) uint8, the label
-        map, perhaps corrected. Raises UserError."""
-        objects = state.sample.instances
-        mask = state.original_mask
-        return objects and objects_after(objects, self._read(mask), labels, mask)
-
-    def _read(self, name: str, sha256: str | None = None) -> np.ndarray:
-        """(H, W) uint8: the class ids of a label map. name: its path in the set. sha256: the hash that its file must
-        have; None for any hash. Raises UserError."""
-        path = self._path(name)
-        labels = read_label_map(path, sha256)
-        highest = int(labels[labels < IGNORE].max(initial=0))
-        if highest > len(self.classes):
-            raise UserError(f"{path}: has id {highest}, but there are {len(self.classes)} classes")
-        return labels
-
-    def _path(self, mask: str) -> Path:
-        return inside(self.folder, mask)
+        return self.reviewed(state).labels(len(self.classes))
 
     def for_page(self, number: int) -> Json:
         """What the page shows of a sample in every view: its title, classes, flags, scores and review. The title is the
@@ -242,6 +223,7 @@ class Store:
             "version": state.version,
             "verdict": last.verdict,
             "corrected": bool(row.decided.corrected),
+            "divided": bool(row.decided.divided),
             "made": row.decided.remade,
             "classes": [ids[name] for name in row.named if name in ids],
             "flags": list(row.raised),
@@ -289,9 +271,9 @@ class Store:
             late = [one for one in prepared if self.state(one.number).version != one.action.version - 1]
             refused.update({one.number: STALE for one in late})
             current = [one for one in prepared if one not in late]
-            for _, action, label_map in current:
-                if label_map:
-                    write_atomic(inside(self.folder, action.mask or ""), label_map, durable=True)
+            for _, _, files in current:
+                for path, data in files.items():
+                    write_atomic(inside(self.folder, path), data, durable=True)
             if current:
                 append_action(self.folder, *(action for _, action, _ in current))
             for number, action, _ in current:
@@ -302,13 +284,13 @@ class Store:
     def prepare(self, state: SampleState, edit: Edit) -> Prepared | None:
         """The action of an edit, to save; None if it changes nothing. This writes nothing. state: the sample's. Raises
         UserError for an impossible edit."""
-        before = read_bytes(self._path(state.mask))
+        before = read_bytes(inside(self.folder, state.mask))
         step = state.last
-        label_map = b""
+        files = dict[str, bytes]()
         if edit.to is not None:
             step = state.at(edit.to)
-        if edit.labels is not None:
-            step, label_map = self._correct(state, edit.labels, edit.made)
+        elif edit.labels or edit.objects:
+            step, files = self._correct(state, edit)
         action = msgspec.structs.replace(
             step,
             version=state.version + 1,
@@ -318,36 +300,51 @@ class Store:
             by=self.by,
             time=now(),
         )
-        if (action.verdict, action.mask) == (state.last.verdict, state.last.mask):
+        if all(getattr(action, key) == getattr(state.last, key) for key in ("verdict", "mask", "objects")):
             return None
-        return Prepared(state.number, action, label_map)
+        return Prepared(state.number, action, files)
 
-    def _correct(
-        self, state: SampleState, correct: Callable[[np.ndarray], np.ndarray], made: Json | None
-    ) -> tuple[Action, bytes]:
-        """(step, label_map). step: the last step of a sample with a corrected mask. label_map: the mask's bytes, a PNG;
-        empty if no pixel has changed. correct, made: of the edit. Raises UserError for labels of another size or with
-        unknown ids."""
+    def _correct(self, state: SampleState, edit: Edit) -> tuple[Action, dict[str, bytes]]:
+        """(step, files). step: the last step of a sample with its mask or objects corrected. files: as in `Prepared`.
+        Raises UserError for labels of another size or with unknown ids."""
         present = self.labels(state)
-        corrected = correct(present)
+        corrected = present
+        if edit.labels:
+            corrected = edit.labels(present)
         if corrected.shape != present.shape or corrected.dtype != np.uint8:
             raise UserError(f"the label map is {corrected.shape}, but the sample's is {present.shape}")
         counts = np.bincount(corrected.ravel(), minlength=256)
         if counts[len(self.classes) + 1 : 255].any():
             raise UserError(f"the label map has ids above {len(self.classes)}, the number of classes")
-        if np.array_equal(corrected, present):
-            return state.last, b""
-        data = encode_mask(corrected)
-        shown = shown_classes(counts, self.classes)
-        step = msgspec.structs.replace(
-            state.last,
-            mask=f"{REVIEWED}/{state.sample.name}.{state.version + 1}.png",
-            hash=hashlib.sha256(data).hexdigest(),
-            classes=shown.classes,
-            area=shown.area,
-            made=made,
-        )
-        return step, data
+        step = state.last
+        files = dict[str, bytes]()
+        name = f"{REVIEWED}/{state.sample.name}.{state.version + 1}"
+        if not np.array_equal(corrected, present):
+            data = files[f"{name}.png"] = encode_mask(corrected)
+            shown = shown_classes(counts, self.classes)
+            step = msgspec.structs.replace(
+                step,
+                mask=f"{name}.png",
+                hash=hashlib.sha256(data).hexdigest(),
+                classes=shown.classes,
+                area=shown.area,
+                made=edit.made,
+            )
+        if not edit.objects and not (files and step.objects):
+            return step, files
+        before = self.reviewed(state).objects(present)
+        objects = objects_after(before, present, corrected)
+        if edit.objects:
+            objects = edit.objects(before, present)
+        # Objects that follow from the label map need no object map
+        numbers = find_objects(corrected, 1, objects).numbers
+        following = repainted(state.sample, corrected, state.sample.row).objects(corrected)
+        if np.array_equal(numbers, following.numbers):
+            step = msgspec.structs.replace(step, objects="")
+        elif files or not np.array_equal(numbers, before.numbers):
+            step = msgspec.structs.replace(step, objects=f"{name}.objects.png")
+            files[step.objects] = encode_objects(objects, f"sample '{step.sample}'")
+        return step, files
 
 
 def worst(row: Row, key: str) -> float | None:

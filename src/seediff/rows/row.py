@@ -123,6 +123,8 @@ class Review(Kept, frozen=True, kw_only=True):
     verdict: Literal["accepted", "rejected"] | None = None
     corrected: bool | None = None
     """Whether a person drew or changed the mask."""
+    divided: bool | None = None
+    """Whether a person cut or joined objects of the mask."""
     by: Text = None
     """The person who acted last."""
     made: Annotated[Json, msgspec.Meta(min_length=1)] | None = None

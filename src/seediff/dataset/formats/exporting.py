@@ -40,7 +40,10 @@ TINY = 10
 
 
 def least_area(sample: Sample, labels: np.ndarray, min_area: MinArea) -> int:
-    """The fewest pixels of a piece of a sample that is written. labels: its label map (H, W)."""
+    """The fewest pixels of a piece of a sample that is written; 1 if a person divided its objects, which are all meant.
+    labels: its label map (H, W)."""
+    if sample.row.decided.divided:
+        return 1
     if min_area != "auto":
         return min_area
     return smallest_area(labels) if sample.row.unchecked else 1
@@ -81,6 +84,13 @@ class Placed:
     def picture(self) -> Path | bytes:
         """The picture's file, or its bytes: see `Sample.picture`."""
         return self.sample.picture()
+
+
+def objects_in_tool(sample: Sample) -> Objects:
+    """The objects of a sample, in a set with objects, that people see in a tool. A sample without objects of its own
+    has connected pieces as objects; if its mask is a model's, pieces that `least_area` leaves out are none."""
+    labels = sample.label_map
+    return sample.objects(labels, 1 if sample.has_objects else least_area(sample, labels, "auto"))
 
 
 def written_objects(sample: Sample, labels: np.ndarray) -> list[Objects]:
@@ -222,6 +232,9 @@ def export(
         meant = classes if FORMATS[name].reserves_void else [each for each in classes if reserved_id(each) != IGNORE]
         check_meaning(meant, fix=fix)
     samples = list(samples)
+    with_objects = sum(sample.has_objects for sample in samples)
+    if with_objects and FORMATS[name].corrects:  # else a class's mask would be an object, as in other samples
+        samples = [one.replace(instances=partial(objects_in_tool, one)) for one in samples]
     write = codec(name).write
     names = [flat_name(sample.name) if FORMATS[name].flat else sample.name for sample in samples]
     notes: list[str] = []
@@ -233,7 +246,6 @@ def export(
             raise UserError("classes", f"no sample shows {first_of(chosen.classes or classes)}")
         facts = SetFacts({"format": name, **about})
         export.put(CARD, dataset_card(facts, export.rows, summarize(export.rows, classes), exported=True))
-    with_objects = sum(sample.has_objects for sample in samples)
     if with_objects and not FORMATS[name].objects:
         export.note(f"objects of {plural(with_objects, 'sample')} are left out")
     written = Counter(splits) - export.left_out

@@ -173,9 +173,17 @@ def objects_from_tool(expected: Objects, returned: Objects, labels: np.ndarray) 
     numbers = np.where(returned.label_map() == labels, returned.numbers, 0)
     known = expected.numbers > 0
     numbers = np.where(np.isin(numbers, numbers[known]), numbers, 0)
-    origins = Pairs.of(numbers[known], expected.numbers[known]).most_frequent()
-    scores = expected.scores and tuple(
-        expected.scores[origins[number] - 1] if number in origins else 1.0
-        for number in range(1, len(returned.class_ids) + 1)
-    )
-    return Objects(numbers, returned.class_ids, scores).visible(ignored=True), True
+    return objects_of(numbers, labels, expected), True
+
+
+def objects_of(numbers: np.ndarray, labels: np.ndarray, before: Objects | None) -> Objects:
+    """The objects with these numbers (H, W) in a label map (H, W) uint8, which has one class in each. An object has the
+    score of the object before that it holds most of, or 1 if it holds none; no scores if there were none before."""
+    class_ids = np.zeros(int(numbers.max(initial=0)) + 1, np.uint8)
+    class_ids[numbers] = labels
+    scores = list[float]()
+    if before and before.scores:
+        known = (numbers > 0) & (before.numbers > 0)
+        origins = Pairs.of(numbers[known], before.numbers[known]).most_frequent()
+        scores = [before.scores[origins[one] - 1] if one in origins else 1.0 for one in range(1, len(class_ids))]
+    return Objects(numbers, class_ids[1:].tolist(), scores).visible(ignored=True)

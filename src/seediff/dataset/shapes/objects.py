@@ -17,6 +17,8 @@ SMALLEST_SHARE = 0.01
 
 CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]])
 """For `connected`: pixels are connected if they share an edge."""
+SQUARE = np.ones((3, 3))
+"""For `connected`: pixels are connected if they share an edge or a corner."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def find_objects(labels: np.ndarray, min_area: int = 1, known: Objects | None = 
     pixel of an object counts only if the labels have the object's class there.
     """
     if known is None:
-        objects = Objects(*connected(np.where(labels == IGNORE, np.uint8(0), labels), np.ones((3, 3))))
+        objects = Objects(*connected(np.where(labels == IGNORE, np.uint8(0), labels), SQUARE))
     else:
         objects = replace(known, numbers=np.where(known.label_map() == labels, known.numbers, 0))
     return _in_order(objects, min_area)[0]

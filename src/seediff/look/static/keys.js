@@ -9,6 +9,7 @@ export const TOOLS = [
   ["eraser", "E", "Eraser", "M4 15 14 5l6 6-9 9H8zM9 10l6 6M11 20h10"],
   ["polygon", "P", "Polygon", "M12 3 21 10 17 20H7L3 10zM12 3v0M21 10v0"],
   ["fill", "F", "Fill", "M11 3v4M4 12l8-8 8 8-8 8zM4 12h16M21 15c1 2 2 3 2 4a2 2 0 0 1-4 0c0-1 1-2 2-4z"],
+  ["cut", "N", "Cut", "M20 4 4 20M10 5a6 6 0 0 0-6 8M14 19a6 6 0 0 0 6-8"],
   ["segment", "S", "Segments", "M4 20 14 10M16 3v4M14 5h4M20 10v4M18 12h4M8 4v3M6.500 5.500h3"],
 ];
 

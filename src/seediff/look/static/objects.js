@@ -1,4 +1,4 @@
-// The mask with a colour for each object, not for each class, until somebody paints.
+// The mask with a colour for each object, not for each class, until somebody paints. The tool Cut always shows it.
 
 import { pixels } from "./api.js";
 import { $, tell } from "./page.js";
@@ -25,8 +25,8 @@ export class Objects {
   async fetch() {
     const turn = ++this.turn;
     const { view } = this;
-    const { number } = view;
-    if (!this.box.checked) return this.leave();
+    const { number, tool } = view;
+    if (!view.labels || (!this.box.checked && tool.name !== "cut")) return this.leave();
     try {
       await view.changes.last;
       const { values, version } = await pixels(`/api/samples/${number}/pieces`);

@@ -3,6 +3,7 @@
 import { act, get, sendLabels } from "./api.js";
 import { AttentionPanel } from "./attention.js";
 import { Classes } from "./classes.js";
+import { Cut } from "./cut.js";
 import { fillTools } from "./keys.js";
 import { Objects } from "./objects.js";
 import { $, VERDICT, disable, element, hint, percent, say } from "./page.js";
@@ -14,7 +15,7 @@ import { Stage } from "./stage.js";
 import { Brush, Fill, Look } from "./tools.js";
 
 const NEW_MAP = ["relabel", "cleaned"];
-const KINDS = { look: Look, brush: Brush, eraser: Brush, polygon: Polygon, fill: Fill, segment: Segments };
+const KINDS = { look: Look, brush: Brush, eraser: Brush, polygon: Polygon, fill: Fill, cut: Cut, segment: Segments };
 
 export class SampleView {
   turn = 0; // only the last open or reload counts
@@ -91,6 +92,7 @@ export class SampleView {
     this.showPainted();
     this.sizeBrush();
     this.tool.enter();
+    this.objects.fetch();
   }
 
   boxOf(name) { return $("tools").querySelector(`[value="${name}"]`); }
@@ -189,8 +191,8 @@ export class SampleView {
   }
 
   describeReview() {
-    const { verdict, corrected, made, by } = this.about;
-    const done = [VERDICT[verdict], corrected && "✎ corrected", made && "new mask"].filter(Boolean).join(", ");
+    const { verdict, corrected, divided, made, by } = this.about;
+    const done = [VERDICT[verdict], corrected && "✎ corrected", divided && "objects changed", made && "new mask"].filter(Boolean).join(", ");
     const more = [by && ` by ${by}`, !verdict && ", not accepted yet"].filter(Boolean).join("");
     $("sample-state").textContent = done ? done + more : "not reviewed";
     $("sample-state").className = verdict || "";
@@ -261,12 +263,12 @@ export class SampleView {
   async saved({ base, newMap, number, restores }, state) {
     forget(number);
     if (number !== this.number || !this.labels) return;
-    if (newMap || base !== this.about) return this.changes.persist(() => this.reload());
+    if (newMap || base !== this.about) return void (await this.changes.persist(() => this.reload()));
     const { about, why } = await get(`/api/samples/${number}`);
     Object.assign(this.about, state, { about, why });
     this.describe();
     this.attention.refresh();
-    return this.objects.fetch();
+    this.objects.fetch(); // not awaited: it waits for the changes
   }
 
   async wrong({ number }) {
