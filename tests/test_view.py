@@ -32,12 +32,12 @@ def test_pasted_labels_are_where_they_were_cut(window, part):
 
 
 def test_at_which_size_a_photo_is_seen(mini_model):
-    assert seen_shape(mini_model, (300, 400), "keep", None) == (48, 64)
-    assert seen_shape(mini_model, (400, 300), "keep", "128x128") == (144, 112)
-    assert seen_shape(mini_model, (77, 77), "keep", 128) == (128, 128)
-    assert seen_shape(mini_model, (80, 640), "keep", 128) == (48, 336)
-    assert seen_shape(mini_model, (300, 400), "resize", None) == (64, 64)
-    assert seen_shape(mini_model, (300, 400), "resize", "128x64") == (64, 128)
-    assert seen_shape(mini_model, (300, 4000), "crop", 32) == (32, 32)
+    assert seen_shape(mini_model.sizes, (300, 400), "keep", None) == (48, 64)
+    assert seen_shape(mini_model.sizes, (400, 300), "keep", "128x128") == (144, 112)
+    assert seen_shape(mini_model.sizes, (77, 77), "keep", 128) == (128, 128)
+    assert seen_shape(mini_model.sizes, (80, 640), "keep", 128) == (48, 336)
+    assert seen_shape(mini_model.sizes, (300, 400), "resize", None) == (64, 64)
+    assert seen_shape(mini_model.sizes, (300, 400), "resize", "128x64") == (64, 128)
+    assert seen_shape(mini_model.sizes, (300, 4000), "crop", 32) == (32, 32)
     with user_error(r"^4000 × 80 pixels: one side is 50 times the other, and the limit"):
-        seen_shape(mini_model, (80, 4000), "keep", None)
+        seen_shape(mini_model.sizes, (80, 4000), "keep", None)

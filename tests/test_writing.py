@@ -18,7 +18,7 @@ ALLOWED = {
     ("cli/heatmap.py", "save"): "into the folder that stage_output moves into place",
     ("cli/sets.py", "save"): "a dataset's, which goes through places",
     ("drawing/charts.py", "savefig"): "into memory",
-    ("script/heatmap.py", "save"): "a picture that a script names",
+    ("script/results.py", "save"): "a picture that a script names",
 }
 """(file, call) → why it may."""
 WRITING = re.compile(

@@ -12,8 +12,8 @@ import torch
 from on_gpu.device import seconds
 from on_gpu.fused import add_by_kernels
 from seediff.attention import launches
+from seediff.attention.launches import Tile
 from seediff.attention.probabilities import Scores, Target, add_probabilities
-from seediff.attention.tiles import Tile
 
 
 class Layer(NamedTuple):

@@ -20,7 +20,7 @@ from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from seediff.config.class_names import spoken
 from seediff.files.outputs import stage_output
-from seediff.mini.scenes import CLASSES
+from seediff.mini import CLASSES
 from seediff.train.models import DESIGNS, STAGES
 
 from .data import rendered_scenes

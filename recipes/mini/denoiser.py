@@ -14,7 +14,7 @@ from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, StableDiffusio
 
 from seediff.config.class_names import spoken
 from seediff.devices import mixed_precision
-from seediff.mini.scenes import CLASSES
+from seediff.mini import CLASSES
 
 from .grouping import AttentionTap, agreement_loss, attach, grouping_loss, trusted_maps
 from .half_size import CoarseHeads, pooled, predict_coarse

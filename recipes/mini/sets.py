@@ -17,7 +17,7 @@ from seediff.dataset.sample import Sample
 from seediff.dataset.writing import save_native
 from seediff.errors import UserError
 from seediff.files.label_maps import IGNORE
-from seediff.mini.scenes import CLASS_IDS, CLASSES, Scene, read_scenes
+from seediff.mini import CLASS_IDS, CLASSES, Scene, read_scenes
 from seediff.rows.row import Row
 
 PLACES = {  # place: (upper colour, lower colour), RGB

@@ -21,7 +21,7 @@ from seediff.devices import default_device
 from seediff.errors import UserError
 from seediff.files.outputs import append, check_writable, put, stage_output, write_atomic
 from seediff.files.reading import read_json
-from seediff.mini.scenes import CLASSES
+from seediff.mini import CLASSES
 
 from .autoencoder import train_autoencoder
 from .data import rendered_scenes

@@ -19,7 +19,7 @@ from safetensors.numpy import save
 from seediff.errors import UserError
 from seediff.files.image_files import compress_image
 from seediff.files.outputs import write_atomic
-from seediff.mini.scenes import CLASS_IDS, CLASSES, Scene
+from seediff.mini import CLASS_IDS, CLASSES, Scene
 
 from .art import load_sprite, sprite_table
 from .sets import PLACES, caption, load_set, pack_blobs, write_scenes_as_dataset

@@ -19,7 +19,7 @@ from torch import nn
 
 from seediff.devices import mixed_precision
 from seediff.files.tensors import read_header, write_tensors
-from seediff.mini.scenes import CLASS_IDS, CLASSES, Scene
+from seediff.mini import CLASS_IDS, CLASSES, Scene
 
 from .sets import FOLDER, load_set
 from .world import render_scene

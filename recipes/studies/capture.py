@@ -16,7 +16,7 @@ from seediff.attention.plan import CapturePlan, plan_capture
 from seediff.attention.see_photos import capture_classes, encode_images, encode_mirrored
 from seediff.config.methods import CaptureConfig, CaptureSteps
 from seediff.config.sizes import Size
-from seediff.mini.scenes import Scene
+from seediff.mini import Scene
 from seediff.models.load import Model
 from seediff.prompts.specs import SampleSpec
 

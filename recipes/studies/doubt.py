@@ -20,7 +20,7 @@ from seediff.dataset.sample import Sample
 from seediff.evaluate.evaluation import evaluate
 from seediff.files.label_maps import IGNORE
 from seediff.files.outputs import write_atomic
-from seediff.mini.scenes import CLASSES
+from seediff.mini import CLASSES
 from seediff.rows.doubt import doubt
 from seediff.rows.row import Row
 from seediff.train.cross_fit import cross_fit

@@ -20,7 +20,7 @@ from seediff.files.image_files import read_photo
 from seediff.files.label_maps import IGNORE
 from seediff.files.names import match_names
 from seediff.files.photo_files import find_photos
-from seediff.mini.scenes import CLASS_IDS
+from seediff.mini import CLASS_IDS
 from seediff.view import seen_window
 
 SceneSet = Annotated[Literal["truth", "shift"], Parameter(name="--set")]

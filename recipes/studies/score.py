@@ -17,7 +17,7 @@ from seediff.config.methods import CaptureConfig
 from seediff.masks.make_masks import enlarge, refine, soft_mask
 from seediff.masks.steps import SoftMask
 from seediff.metrics.scores import Figure, draw_counts
-from seediff.mini.scenes import CLASS_IDS, Scene
+from seediff.mini import CLASS_IDS, Scene
 from seediff.view import View
 
 from .capture import Captured

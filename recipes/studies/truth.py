@@ -23,7 +23,7 @@ from seediff.drawing.overlays import contact_sheet, overlay
 from seediff.errors import UserError
 from seediff.files.image_files import compress_image
 from seediff.files.outputs import check_writable, write_atomic
-from seediff.mini.scenes import CLASS_IDS, Scene
+from seediff.mini import CLASS_IDS, Scene
 from seediff.models.load import load_model
 
 from .capture import Captured, captured

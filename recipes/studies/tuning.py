@@ -20,7 +20,7 @@ from rich.progress import track
 from seediff.config.methods import METHOD_FACTS, CaptureConfig, MaskConfig, level_name
 from seediff.errors import UserError
 from seediff.files.reading import read_json
-from seediff.mini.scenes import Scene
+from seediff.mini import Scene
 from seediff.models.load import Model
 
 from .capture import captured
@@ -117,7 +117,7 @@ def choose(trials: Sequence[Trial], model: Model) -> Chosen:
 
 
 def preset(trials: Sequence[Trial]) -> dict[str, Any]:
-    """A model's preset, as `models/presets.py` reads it, and the constants for the files of recipes/methods.
+    """A model's preset, as `models/describe.py` reads it, and the constants for the files of recipes/methods.
 
     methods: constants by the name of the method or of its file; the row `best` is the best method's that needs no file,
     however small its lead. method: the recommended method, which is the same one, or SeeDiff if it is less than `CLEAR`

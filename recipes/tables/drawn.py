@@ -25,7 +25,7 @@ from seediff.config.fields import AtLeastZero, Count
 from seediff.config.methods import CaptureSteps
 from seediff.config.names_in_texts import check_prompts
 from seediff.config.settings import Config, RunConfig
-from seediff.config.sizes import Size, check_sides, check_size, pixels
+from seediff.config.sizes import Size, check_sides, check_size, shape_of
 from seediff.dataset import native
 from seediff.dataset.encoding import encode_image, encode_mask, read_label_map
 from seediff.dataset.sample import Sample
@@ -167,7 +167,7 @@ class SetJob(ModelJob[SetConfig, "SampleSpec"]):
         check_known_classes(info.name, info.settings.classes, config.classes)
         sizes = info.sizes
         if sizes is not None:
-            check_sides(pixels(config.size or sizes.side), "size", info.name, sizes.multiple, sizes.largest)
+            check_sides(shape_of(config.size or sizes.side), "size", info.name, sizes.multiple, sizes.largest)
 
     def plan(self, model: ModelInfo | Model) -> None:
         from seediff.attention.draw import check_columns, check_steps

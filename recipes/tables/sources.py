@@ -26,7 +26,7 @@ from seediff.dataset.dataset import Dataset
 from seediff.dataset.sample import Sample
 from seediff.errors import UserError, first_line
 from seediff.files.photo_files import walk
-from seediff.mini.scenes import CLASSES
+from seediff.mini import CLASSES
 from seediff.models.load import LoadOptions
 from seediff.models.locate import resolve_name
 

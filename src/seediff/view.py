@@ -1,6 +1,6 @@
 """`View`: the geometry of a picture of which a model sees or draws only a part, at another size.
 
-view = view_photo(model, photograph, fit, None)   # the whole photograph, or its central square
+view = view_photo(model.sizes, photograph, fit, None)   # the whole photograph, or its central square
 view.seen                                         # what the model sees
 view.paste(segments, -1)                          # segments of the window, already of its size
 """
@@ -8,7 +8,7 @@ view.paste(segments, -1)                          # segments of the window, alre
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from .config.runs import Fit
-from .config.sizes import MAX_ASPECT, Size, pixels
+from .config.sizes import MAX_ASPECT, Fit, Size, shape_of
 from .errors import UserError
 
 if TYPE_CHECKING:
-    from .models.load import Model
+    from .models.families.family import Sizes
 
 PixelSize = tuple[int, int]
 """(height, width) in pixels."""
@@ -110,12 +109,12 @@ class View:
         return whole
 
 
-def view_photo(model: Model, photo: np.ndarray, fit: Fit, size: Size | None) -> View:
-    """How a model sees a photograph (H, W, 3) uint8. fit: of `seen_window` and `seen_shape`. size: of `seen_shape`.
-    Raises UserError for keep and a photograph that is too long and narrow."""
+def view_photo(sizes: Sizes, photo: np.ndarray, fit: Fit, size: Size | None) -> View:
+    """How a model sees a photograph (H, W, 3) uint8. sizes, fit, size: as for `seen_window` and `seen_shape`. Raises
+    UserError for keep and a photograph that is too long and narrow."""
     height, width = photo.shape[:2]
     window = seen_window(height, width, fit)
-    shape = seen_shape(model, photo.shape, fit, size)
+    shape = seen_shape(sizes, photo.shape, fit, size)
     return View((height, width), window, shape, photo)
 
 
@@ -149,15 +148,20 @@ def seen_window(height: int, width: int, fit: Fit) -> Window:
     return Window((height - side) // 2, (width - side) // 2, side, side)
 
 
-def seen_shape(model: Model, shape: Sequence[int], fit: Fit, size: Size | None) -> tuple[int, int]:
+def image_shape(sizes: Sizes, size: Size | None) -> PixelSize:
+    """(height, width) in pixels of a model's images. sizes: the model's. size: a side or `WIDTHxHEIGHT`; None: the
+    model's own."""
+    return shape_of(sizes.side if size is None else size)
+
+
+def seen_shape(sizes: Sizes, shape: Sequence[int], fit: Fit, size: Size | None) -> tuple[int, int]:
     """(height, width) in pixels at which a model sees a photograph, or its `seen_window`.
 
-    model: its sizes count. shape: the photograph's (height, width, …). fit: with keep, the result has the photograph's
-    proportions and about the area of `size` (`sides_of_shape`); with any other fit, it is `size`. size: in pixels, a
-    side or `WIDTHxHEIGHT`; None: the model's own. Raises UserError for keep and a photograph that is too long and
-    narrow.
+    sizes: the model's. shape: the photograph's (height, width, …). fit: with keep, the result has the photograph's
+    proportions and about the area of `size` (`sides_of_shape`); with any other fit, it is `size`. size: as for
+    `image_shape`. Raises UserError for keep and a photograph that is too long and narrow.
     """
-    shape_of_size = pixels(model.sizes.side if size is None else size)
+    shape_of_size = image_shape(sizes, size)
     if fit != "keep":
         return shape_of_size
     height, width = shape[:2]
@@ -165,7 +169,7 @@ def seen_shape(model: Model, shape: Sequence[int], fit: Fit, size: Size | None) 
     if long > MAX_ASPECT * short:
         problem = f"one side is {long / short:.3g} times the other, and the limit is {MAX_ASPECT}"
         raise UserError(f"{width} × {height} pixels", problem, "use another --fit, or cut the photograph up")
-    sides = sides_of_shape(long / short, math.prod(shape_of_size), model.sizes.multiple, model.sizes.largest)
+    sides = sides_of_shape(long / short, math.prod(shape_of_size), sizes.multiple, sizes.largest)
     return sides if height >= width else (sides[1], sides[0])
 
 
@@ -198,15 +202,3 @@ def _about(side: float, multiple: int) -> set[int]:
     """The two multiples around a side, both above 0."""
     steps = int(side / multiple)
     return {max(1, steps) * multiple, (steps + 1) * multiple}
-
-
-def batches_by_shape(shapes: Sequence[Hashable], most: int) -> list[list[int]]:
-    """Batches of pictures of one shape, as lists of their indices. Shapes are in the order of their first picture.
-    shapes: the shape of each picture. most: the largest batch."""
-    groups: dict[Hashable, list[int]] = {}
-    for number, shape in enumerate(shapes):
-        groups.setdefault(shape, []).append(number)
-    batches: list[list[int]] = []
-    for group in groups.values():
-        batches += [group[start : start + most] for start in range(0, len(group), most)]
-    return batches

@@ -14,7 +14,7 @@ from builders.plans import capturing
 from builders.same_maps import assert_same_maps
 from builders.twins import small_unet
 
-from seediff.attention import fused, kernels, running_maps, tiles
+from seediff.attention import fused, kernels, launches, running_maps
 from seediff.attention.fused import add_probabilities_fused
 from seediff.attention.probabilities import Scores, Target, add_probabilities
 from seediff.errors import Notice
@@ -23,13 +23,13 @@ from seediff.models.layers import KINDS
 pytestmark = pytest.mark.slow
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-TILE = tiles.Tile(16, 32, 1)
+TILE = launches.Tile(16, 32, 1)
 
 
 @pytest.fixture(autouse=True)
 def small_tiles(monkeypatch):
     """So that there are several each way, and a part of one, in a map that an interpreter gets through."""
-    monkeypatch.setattr(tiles, "choose_tile", lambda *_, **__: TILE)
+    monkeypatch.setattr(launches, "choose_tile", lambda *_, **__: TILE)
     monkeypatch.setattr(fused, "_prepared", {})
     monkeypatch.setattr(fused, "_told", set())
 
@@ -122,12 +122,12 @@ COMPILED = """
 import json, re, sys
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource, compile
-from seediff.attention import kernels, tiles
+from seediff.attention import kernels, launches
 
 
 def compiled(width, major, minor, shared):
     channels = max(16, 1 << (width - 1).bit_length())
-    tile = tiles.choose_tile(channels, tiles.Card((major, minor), shared))
+    tile = launches.choose_tile(channels, launches.Card((major, minor), shared))
     target = GPUTarget("cuda", 10 * major + minor, 32)
     constants = {"ROWS": tile.rows, "COLUMNS": tile.columns, "CHANNELS": channels, "UNIT": 8}
     constants |= {"HAS_BIAS": False, "NORMALIZE": True, "PER_COLUMN": False}
@@ -221,7 +221,7 @@ def test_where_a_card_refuses_a_tile_plain_torch_computes_after_one_warning(kern
 
 
 def test_cards_without_tensor_cores_for_triton_use_plain_torch_without_a_warning(monkeypatch):
-    monkeypatch.setattr(fused, "card_of", lambda _: tiles.Card((7, 5), 64 << 10))
+    monkeypatch.setattr(fused, "card_of", lambda _: launches.Card((7, 5), 64 << 10))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert not fused.runs_kernels.__wrapped__(torch.device("cpu"))
@@ -256,7 +256,7 @@ def test_kernels_that_a_card_miscompiles_are_not_believed(kernel, monkeypatch):
 @pytest.mark.parametrize("spoils", [False, True])
 def test_launches_are_prepared_once_and_tried(spoils, monkeypatch):
     """The interpreter prepares nothing, so here it stands in for what a compiler returns, which takes all arguments."""
-    launches = []
+    started = []
 
     class Compiled:
         def __init__(self, own):
@@ -266,7 +266,7 @@ def test_launches_are_prepared_once_and_tried(spoils, monkeypatch):
             def launch(*args):
                 given = dict(zip(self.own.arg_names, args, strict=True))
                 self.own[grid](**given)
-                launches.append(self.own.__name__)
+                started.append(self.own.__name__)
                 if spoils and "means" in given:
                     given["means"][0, 0, 0] *= 0.9
 
@@ -295,7 +295,7 @@ def test_launches_are_prepared_once_and_tried(spoils, monkeypatch):
         book = by_the_book(Target(total), torch.zeros_like(total), query, key, 0.3, None, True)
         torch.testing.assert_close(total.double(), book, atol=1e-5, rtol=1e-5)
         told = nullcontext()
-    assert len(launches) == (3 if spoils else 12)  # the trial's, and those of three calls
+    assert len(started) == (3 if spoils else 12)  # the trial's, and those of three calls
 
 
 @torch.no_grad()

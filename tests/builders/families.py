@@ -18,7 +18,7 @@ from builders.same_maps import assert_same_maps
 from PIL import Image
 
 from recipes.studies.capture import capture_images
-from seediff.attention.draw import check_columns, check_negative, check_steps, generate_batch, image_shape
+from seediff.attention.draw import check_columns, check_negative, check_steps, generate_batch
 from seediff.config.methods import CaptureConfig
 from seediff.config.sizes import check_sides
 from seediff.models.describe import check_known_classes
@@ -26,6 +26,7 @@ from seediff.models.families.inputs import DrawRequest
 from seediff.models.hooks import named_inputs
 from seediff.prompts.specs import SampleSpec
 from seediff.prompts.tokens import locate_columns, read_prompt
+from seediff.view import image_shape
 
 SPECS = (
     SampleSpec(0, ("dog",), "a photo of a dog", 11),
@@ -47,7 +48,7 @@ def check_all(model, specs, *, size, plan, steps, guidance_scale, negative_promp
     """As a run checks before it draws."""
     classes = [name for spec in specs for name in spec.classes]
     check_known_classes(model.info.name, model.info.settings.classes, classes)
-    check_sides(image_shape(model, size), "size", model.info.name, model.sizes.multiple, model.sizes.largest)
+    check_sides(image_shape(model.sizes, size), "size", model.info.name, model.sizes.multiple, model.sizes.largest)
     model.info.check_drawing(guidance_scale, negative_prompt)
     check_columns(model.readers, [(spec.prompt, spec.classes) for spec in specs], plan)
     check_negative(model, negative_prompt, guidance_scale)

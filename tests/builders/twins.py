@@ -139,7 +139,7 @@ def save_mini(folder, side=16):
 
     from recipes.mini.denoiser import build_scheduler
     from recipes.mini.text import build_text_encoder, build_tokenizer
-    from seediff.mini.scenes import CLASSES
+    from seediff.mini import CLASSES
 
     torch.manual_seed(0)
     tokenizer = build_tokenizer()

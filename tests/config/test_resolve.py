@@ -12,7 +12,7 @@ from seediff.config.other_names import OTHER_NAMES, own_name
 from seediff.config.runs import GenerateConfig, MaskPhotosConfig, SegmentPhotosConfig
 from seediff.config.settings import load_config
 from seediff.files.reading import read_toml
-from seediff.models.presets import Preset, preset_toml
+from seediff.models.describe import Preset, preset_toml
 
 DOG = {"classes": ("dog",)}
 REFERENCE = {"mask.method": "reference"}

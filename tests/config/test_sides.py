@@ -4,7 +4,7 @@ import torch
 
 from seediff.attention.maps import AttentionMaps
 from seediff.attention.see_photos import average_mirrored
-from seediff.config.sides import lone_sides, mirrored_ids, side_notes
+from seediff.config.class_names import lone_sides, mirrored_ids, side_notes
 from seediff.errors import UserError
 from seediff.train.predict import Segmenter
 

@@ -4,13 +4,12 @@ import pytest
 from refusals import user_error
 
 import recipes.methods  # noqa: F401  registers the methods that are files
-from seediff.config.class_files import parse_classes, parse_prompts
-from seediff.config.class_names import VOC_CLASSES, join_classes
+from seediff.config.class_names import VOC_CLASSES, join_classes, parse_classes, parse_prompts
 from seediff.config.fields import field_types, fit_field
 from seediff.config.methods import CaptureConfig, MaskConfig, maps_read
 from seediff.config.runs import GenerateConfig, MaskPhotosConfig, SegmentPhotosConfig
 from seediff.config.settings import differences, load_config, read_config
-from seediff.config.sizes import check_sides, check_size, pixels
+from seediff.config.sizes import check_sides, check_size, shape_of
 from seediff.config.train import TrainConfig
 
 FULL = GenerateConfig(
@@ -117,7 +116,7 @@ def test_a_size_has_one_form():
     """So that a square is the same configuration, and the same seediff.toml, however it was written."""
     written = {"1024X768": "1024x768", " 1024 × 768 ": "1024x768", "512x512": 512, "512": 512, 512: 512}
     assert {size: GenerateConfig(classes=("dog",), size=size).size for size in written} == written
-    assert pixels("1024x768") == (768, 1024)
+    assert shape_of("1024x768") == (768, 1024)
 
 
 @pytest.mark.parametrize(
@@ -129,8 +128,8 @@ def test_a_size_has_one_form():
 )
 def test_the_size_that_a_message_names_is_supported(size, rules, near):
     with user_error(rf"for example {near}$"):
-        check_sides(pixels(size), "size", "m", *rules)
-    check_sides(pixels(near), "size", "m", *rules)
+        check_sides(shape_of(size), "size", "m", *rules)
+    check_sides(shape_of(near), "size", "m", *rules)
     check_size(near)
 
 

@@ -7,7 +7,7 @@ from layouts import save_png
 from PIL import Image
 from refusals import user_error
 
-from seediff.config.class_files import name_of_zero, parse_classes
+from seediff.config.class_names import name_of_zero, parse_classes
 from seediff.dataset.class_lists import find_class_list, named_classes
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.encoding import read_label_map, read_objects

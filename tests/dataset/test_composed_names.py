@@ -8,8 +8,7 @@ from formats import EVERY, LOSSY
 from items import item
 from refusals import user_error
 
-from seediff.config.class_files import parse_classes
-from seediff.config.class_names import check_classes
+from seediff.config.class_names import check_classes, parse_classes
 from seediff.config.names_in_texts import any_name
 from seediff.config.runs import GenerateConfig
 from seediff.dataset.class_lists import find_class_list

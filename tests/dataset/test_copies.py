@@ -14,7 +14,7 @@ from seediff.dataset.copies import brightness_steps, near_pairs
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.sample import Sample
 from seediff.dataset.split import set_splits
-from seediff.mini.scenes import load_scenes
+from seediff.mini import load_scenes
 
 SCENES = [scene.image for scene in load_scenes(12)]
 STEPS = [*map(brightness_steps, SCENES)]

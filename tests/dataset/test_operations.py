@@ -4,8 +4,8 @@ from blobs import blobs
 from refusals import user_error
 from scipy import ndimage
 
+from seediff.config.class_names import mirrored_ids
 from seediff.config.sets import MAX_CELLS, parse_addition
-from seediff.config.sides import mirrored_ids
 from seediff.dataset.augmented import RANDOM, LabelledImage, apply, count_sources, look_up, perspective
 from seediff.dataset.shapes.objects import Objects, find_objects
 

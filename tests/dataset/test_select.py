@@ -7,7 +7,7 @@ from seediff.dataset.encoding import encode_image
 from seediff.dataset.sample import Sample
 from seediff.dataset.select import AREA_BINS, measure, set_stats
 from seediff.dataset.writing import save_native
-from seediff.masks.quality import confidence
+from seediff.masks.results import confidence
 
 CLASSES = ("dog", "cat")
 

@@ -9,8 +9,7 @@ from builders.refusals import user_error
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seediff.masks.quality import confidence
-from seediff.masks.results import MaskResult
+from seediff.masks.results import MaskResult, confidence
 from seediff.segments.make_segments import Segments
 from seediff.view import Window
 

@@ -5,7 +5,7 @@ import torch
 from seediff.attention.maps import AttentionMaps
 from seediff.config.methods import MaskConfig
 from seediff.masks.make_masks import make_masks
-from seediff.masks.quality import separation
+from seediff.masks.results import separation
 
 
 def plain_separation(words, masks):

@@ -13,7 +13,7 @@ from seediff.models import single_file
 from seediff.models.describe import describe_here
 from seediff.models.load import load_model
 from seediff.models.locate import locate
-from seediff.models.pipeline import parts_line
+from seediff.models.pipeline import Parts
 from seediff.models.single_file import SingleFile
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -56,7 +56,10 @@ def test_a_folder_of_a_network(twin, tuned, expected, tmp_path):
     path.write_text(path.read_text().replace('"sample_size": ', '"own_size": 7, "sample_size": '))
     info = describe_here(str(tuned), base)
     assert info.network_config["own_size"] == 7
-    assert parts_line(info.files, info.family) == f"unet from the folder; text_encoder, vae, the rest from {base}"
+    assert (
+        Parts(info.files, info.family, info.files.index()).line
+        == f"unet from the folder; text_encoder, vae, the rest from {base}"
+    )
 
 
 def test_a_file_on_the_hub(twin, expected, whole, tmp_path, monkeypatch, capsys):

@@ -5,8 +5,7 @@ from builders.published import written
 from seediff.config.runs import GenerateConfig
 from seediff.models.describe import describe
 from seediff.models.families import families
-from seediff.models.families.flux import FLUX
-from seediff.models.families.flux2 import FLUX2_KLEIN
+from seediff.models.families.flux import FLUX, FLUX2_KLEIN
 from seediff.models.locate import ModelFiles
 from seediff.models.short_names import SHORT_NAMES
 

@@ -3,9 +3,9 @@ import shutil
 import pytest
 import torch
 
-from seediff.models.fingerprint import weights_fingerprint
 from seediff.models.load import load_model
 from seediff.models.short_names import EMBEDDED
+from seediff.models.weights import weights_fingerprint
 
 
 @pytest.mark.parametrize(("count", "seen"), [(4095, True), (9999, False)])

@@ -6,6 +6,7 @@ from builders.configured import configured
 from builders.published import written
 from builders.refusals import user_error
 from huggingface_hub.errors import GatedRepoError
+from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
 from seediff import devices
 from seediff.cli.main import main
@@ -53,8 +54,11 @@ def test_a_model_whose_licence_is_not_accepted(hub):
     hub_id = SHORT_NAMES["sd2-base"].hub_id
     answer = SimpleNamespace(status_code=404, headers={}, request=None)
     hub[0][hub_id] = GatedRepoError("closed", response=answer)
-    with user_error(f"^model: {hub_id} cannot be fetched from the hub: closed; check its name, its licence"):
-        names.fetch_file(hub_id, names.INDEX)
+    for switch, file in ((enable_progress_bars, names.INDEX), (disable_progress_bars, "a.safetensors")):
+        switch()
+        with user_error(f"^model: {hub_id} cannot be fetched from the hub: closed; check its name, its licence"):
+            names.fetch_file(hub_id, file)
+        assert are_progress_bars_disabled() == (switch is disable_progress_bars)  # as before
 
 
 @pytest.mark.parametrize(

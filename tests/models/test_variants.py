@@ -14,7 +14,7 @@ from builders.single_files import rewrite
 from seediff.cli.main import main
 from seediff.models.hub import fetch_weights
 from seediff.models.load import load_model
-from seediff.models.weight_files import chosen_files, has_all
+from seediff.models.weights import chosen_files, has_all
 
 PARTS = ("unet", "vae", "text_encoder")
 WEIGHTS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}

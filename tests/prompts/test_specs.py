@@ -6,8 +6,15 @@ from refusals import user_error
 
 from seediff.config.class_names import VOC_CLASSES
 from seediff.config.runs import GenerateConfig
-from seediff.prompts.specs import redraw, sample_count, sample_seed, sample_specs
-from seediff.prompts.variations import MOST_TEMPLATES, PHRASES, varied_prompts
+from seediff.prompts.specs import (
+    MOST_TEMPLATES,
+    PHRASES,
+    redraw,
+    sample_count,
+    sample_seed,
+    sample_specs,
+    varied_prompts,
+)
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ from refusals import user_error
 
 from recipes.mini.text import build_tokenizer
 from seediff.config.class_names import spoken
-from seediff.config.names_in_texts import ANY_WORD, any_name
-from seediff.models.families.readers import Reader
-from seediff.prompts.tokens import find_weight, locate_columns, read_prompt, split_prompts, token_spans
+from seediff.config.names_in_texts import ANY_WORD, any_name, find_weight
+from seediff.models.families.inputs import Reader
+from seediff.prompts.tokens import locate_columns, read_prompt, split_prompts, token_spans
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from refusals import user_error
 from recipes.mini.recipe import Autoencoder, Denoiser, Recipe
 from recipes.mini.sets import load_set
 from recipes.mini.train import train_mini
-from seediff.mini.scenes import load_scenes
+from seediff.mini import load_scenes
 
 pytestmark = pytest.mark.slow
 

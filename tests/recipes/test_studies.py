@@ -17,7 +17,7 @@ from recipes.studies.truth import run_truth
 from recipes.studies.tuning import KINDS
 from seediff.config.methods import CaptureConfig
 from seediff.masks.make_masks import make_masks
-from seediff.mini.scenes import CLASS_IDS
+from seediff.mini import CLASS_IDS
 
 pytestmark = pytest.mark.slow
 

@@ -14,8 +14,7 @@ from seediff.dataset.dataset import Dataset
 from seediff.evaluate.evaluation import evaluate
 from seediff.files.reading import read_toml
 from seediff.metrics.scores import class_iou
-from seediff.models.describe import describe_model
-from seediff.models.presets import Preset, preset_toml, read_preset
+from seediff.models.describe import Preset, describe_model, preset_toml, read_preset
 from seediff.run.tune import BETAS, count_at_betas, count_pixels, load_masker, read_labelled, strongest, tune_names
 
 

@@ -8,7 +8,7 @@ from refusals import user_error
 from seediff.drawing.colours import css_colour, heat_colours, mask_colours
 from seediff.drawing.overlays import overlay
 from seediff.masks.results import MaskResult
-from seediff.script.heatmap import SIDE, HeatMap, heat_sheet
+from seediff.script.results import SIDE, HeatMap, heat_sheet
 from seediff.segments.make_segments import Segments
 
 BILINEAR = Image.Resampling.BILINEAR
@@ -29,7 +29,9 @@ def test_over_an_image():
     heat = HeatMap(VALUES, "dog", PIXELS)
     assert np.array_equal(np.asarray(heat.over(alpha=0)), np.full((256, 256, 3), 200))  # enlarged
     assert np.array_equal(np.asarray(heat.over(alpha=1)), np.asarray(heat.image().resize((256, 256), BILINEAR)))
-    assert heat.over(Image.new("RGBA", (16, 12))).size == (256, 192)
+    clear = heat.over(Image.new("RGBA", (16, 12)), alpha=0)
+    assert clear.size == (256, 192)
+    assert np.asarray(clear).min() == 255  # on white
     assert heat.over(Image.new("RGBA", (400, 12))).size == (400, 12)
     with user_error(r"^no image to overlay the heat map on: .*; give it, heatmap\('dog', pixels=image\), or over"):
         HeatMap(VALUES, "dog").over()

@@ -2,7 +2,7 @@ import numpy as np
 
 from recipes.mini.yardstick import load_segmenter, segment_known
 from recipes.pictures import run_block
-from seediff.mini.scenes import CLASS_IDS
+from seediff.mini import CLASS_IDS
 
 
 def test_readmes_block_draws_what_it_says(tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ from refusals import user_error
 
 import seediff
 from seediff.errors import Notice
-from seediff.script.returned import returned_images
+from seediff.script.pictures import returned_images
 
 
 @pytest.fixture

@@ -1,20 +1,23 @@
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from builders.configured import write_model
 from builders.families import SPECS, generate, request
 from builders.same_maps import assert_same_maps
 
 import recipes.methods  # noqa: F401  registers the methods that are files
 import seediff
-from seediff.config.methods import MaskConfig
+from seediff.config.methods import CaptureConfig, MaskConfig
 from seediff.config.runs import GenerateConfig
 from seediff.errors import Notice
 from seediff.masks import make_masks
 from seediff.models.load import load_model
 from seediff.prompts.tokens import locate_columns
-from seediff.script import word_masks
+from seediff.script import results
+from seediff.script.plan import pipeline_constants
 
 
 @pytest.fixture(scope="module", params=["unet", "flux", "z_image"])
@@ -71,6 +74,14 @@ def test_a_given_option_counts_more_than_the_folders(mini):
         assert seen._plan.capture.normalize
 
 
+def test_all_that_was_tuned_of_capture_counts(tmp_path):
+    tuned = {"layers": "up", "text_share": "text"}
+    name = write_model(tmp_path / "own", {"methods": {"ca": {"mask": {"beta": 0.7}, "capture": tuned}}})
+    own = pipeline_constants(SimpleNamespace(name_or_path=name), "ca", {"layers": "all"})
+    assert own.mask.beta == 0.7
+    assert own.capture == CaptureConfig(layers="all", text_share="text")
+
+
 def test_phrases_that_contain_each_other(mini):
     """As in `generate`: the longest has the words, if they are asked for together."""
     prompt, phrases = "a t-shirt and a shirt", ("shirt", "t-shirt")
@@ -91,7 +102,7 @@ def test_phrases_that_contain_each_other(mini):
 def test_words_of_things_that_may_be_one_are_named(mini, monkeypatch):
     with seediff.capture(mini) as seen:
         mini("a red dog and a cat", num_inference_steps=1)
-    for module in (word_masks, make_masks):
+    for module in (results, make_masks):
         monkeypatch.setattr(module, "mixed", lambda *_: [1])
     with pytest.warns(Notice, match=r"^cat: the mask nearly coincides with another class's") as said:
         assert "mixed:cat" in seen.masks("dog", "cat").flags

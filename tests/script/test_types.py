@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from typing_extensions import assert_type
 
     from seediff.masks.results import MaskResult
-    from seediff.script.heatmap import HeatMap
+    from seediff.script.results import HeatMap
     from seediff.segments.make_segments import Segments
 
     def of_pictures_and_clips(pipe: Any) -> None:

@@ -1,12 +1,16 @@
+from functools import partial
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 import torch
+from builders.clip_pipelines import animate
 from builders.refusals import user_error
 from builders.same_maps import assert_same_maps
 from builders.script_pipelines import PIPELINES
 
 import seediff
+from seediff.attention import calls
 from seediff.attention.which_rows import Encoded, find_rows
 
 HOW = {"height": 64, "width": 64, "num_inference_steps": 1, "output_type": "np"}
@@ -126,6 +130,16 @@ def test_padding_that_was_cut_off():
     row, other = torch.randn(2, 5, 8, generator=noise())
     assert find_rows(Encoded([row[:3]]), [other, torch.cat([row, other])]) == {1: 0}
     assert find_rows(Encoded([row]), [row[:, :4]]) == {}
+
+
+def test_states_that_stay_are_compared_once(pipe, monkeypatch):
+    """Also those of clips, of which only each first frame's is compared: comparing waits for a GPU."""
+    for draw in (pipe, partial(animate(pipe), num_frames=4)):
+        compared = Mock(wraps=find_rows)
+        monkeypatch.setattr(calls, "find_rows", compared)
+        with seediff.capture(getattr(draw, "func", draw)):
+            draw("a dog", **{**HOW, "num_inference_steps": 3})
+        assert compared.call_count == 1
 
 
 def test_a_prompt_that_is_changed_in_place(pipe):

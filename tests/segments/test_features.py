@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from seediff.segments.features import capture_features
+from seediff.segments.diffcut import capture_features
 
 
 @pytest.fixture

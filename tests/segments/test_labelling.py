@@ -11,7 +11,9 @@ from seediff.config.methods import SegmentConfig
 from seediff.masks.pamr import pamr, pamr_weights, scaled_dilations
 from seediff.segments import labelling
 from seediff.segments.labelling import follow_edges, label
+from seediff.segments.make_segments import label_view
 from seediff.segments.naming import name_maps, name_segments
+from seediff.view import View, Window
 
 
 @pytest.mark.parametrize(("size", "chunk", "rows"), [((70, 41), 1000, 300), ((9, 60), 20, 1), ((1, 1), 2**18, 2**22)])
@@ -61,6 +63,15 @@ def test_segments_that_disappear_leave_no_gap():
     rough[30, 20] = 1  # a pixel in the middle of the dark half
     found = follow_edges(picture, rough, SegmentConfig())
     assert np.unique(found).tolist() == [0, 1]
+
+
+def test_a_segment_outside_of_the_picture_leaves_no_gap():
+    proposals = torch.eye(4)[:, None]  # four segments side by side
+    view = View((8, 8), Window(0, -4, 8, 16), (8, 16))
+    whole = label_view(View.whole((8, 16)), proposals, SegmentConfig(edge_rounds=0))
+    cut = label_view(view, proposals, SegmentConfig(edge_rounds=0))
+    assert np.array_equal(cut.label_map, whole.label_map[:, 4:12] - 1)
+    assert cut.scores == whole.scores[1:3]
 
 
 @given(seed=st.integers(0, 2**32 - 1))

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 from shapes import CLASSES, items, small
 
-from seediff.config.sides import mirrored_ids
+from seediff.config.class_names import mirrored_ids
 from seediff.train.data import PAD, augment, batches, sample_at
 from seediff.train.stages import Stage
 

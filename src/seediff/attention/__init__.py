@@ -4,7 +4,7 @@ is one `AttentionMaps` per image. The methods in `masks`, and most methods in `s
     pipeline           draw.py: draws images; see_photos.py: shows photographs
       │ calls
       ▼
-    network            network.py: finds it, its hooks; calls.py: reads its calls; which_rows.py: their rows
+    network            network.py: its hooks; calls.py: reads its calls; which_rows.py: their rows
       │ runs
       ▼
     layer              layers.py: its hooks; cut.py: what of its product is the picture's
@@ -12,7 +12,7 @@ is one `AttentionMaps` per image. The methods in `masks`, and most methods in `s
       ▼
     product            product.py: sees the queries, keys and mask that PyTorch's operator is given
       ▼
-    softmax            probabilities.py: its mean over heads; on a GPU fused.py, with launches.py, kernels.py, tiles.py
+    softmax            probabilities.py: its mean over heads; on a GPU fused.py, with launches.py, kernels.py
       │ is added
       ▼
     running maps       running_maps.py: sums over layers and steps
@@ -20,7 +20,7 @@ is one `AttentionMaps` per image. The methods in `masks`, and most methods in `s
       ▼
     maps               maps.py: `AttentionMaps`, the means
 
-plan.py decides before all this which layers, levels and steps are captured, and how maps are averaged. lattice.py says
-what a level is. recorder.py holds what belongs to one capture: the call and the layer that run now, and the running
-maps. What torch compiled runs as it is while it is captured (network.py).
+plan.py decides before all this which layers, levels and steps are captured, and how maps are averaged. recorder.py
+holds what belongs to one capture: the call and the layer that run now, and the running maps. models/layers.py says what
+a level is.
 """

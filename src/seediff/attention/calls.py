@@ -21,41 +21,31 @@ from typing import Any
 import torch
 
 from ..errors import UserError
+from ..models.families.family import Family
+from ..models.families.inputs import CallShape
 from ..models.hooks import NetworkInputs
-from .lattice import Grid, grid_at
+from ..models.layers import grid_at
 from .plan import CapturePlan
-from .which_rows import Encoded, Texts, find_rows, states_of
+from .which_rows import Encoded, Texts, find_rows, given_states, states_of
 
 KNOWN_CALLS = 3
 """For how many calls of the network the rows are remembered. The next step's calls may have the same states."""
 
 
-@dataclass(frozen=True)
-class NetworkCall:
+@dataclass(frozen=True, kw_only=True)
+class NetworkCall(CallShape):
     """A call of the network."""
 
     step: int
     """The number of calls with the prompt before this one."""
-    batch: int
-    """The number of rows."""
     rows: range | tuple[int, ...]
     """The numbers of the rows with the prompt, whose attention is recorded."""
-    lattice: Grid
-    """(height, width) of L, in positions."""
     texts: Sequence[Texts] = ()
     """The texts of each of these rows; empty if all rows are recorded."""
-    frames: int = 1
-    """The number of latent frames of a clip; 1 for images. Each frame has its own maps."""
     frames_in_member: int = 1
     """The number of frames whose positions are in one member of attention's batch."""
     dtype: str = ""
     """The network's number format."""
-    text_columns: int | None = None
-    """The number of text columns; None: unknown."""
-    shown: tuple[Grid, ...] = ()
-    """(height, width) of each picture that the network is shown besides, in positions."""
-    other_columns: int = 0
-    """The number of columns that are neither the picture's nor the text's, in joint attention."""
     thread: int = field(default_factory=threading.get_ident)
     """The thread in which the network runs."""
 
@@ -90,21 +80,46 @@ class NetworkCall:
         return self.frames_in_member * math.prod(grid_at(self.lattice, level))
 
 
-NO_CALL = NetworkCall(-1, 0, (), (0, 0))
+NO_CALL = NetworkCall(0, 0, 0, None, step=-1, rows=())
 """In place of the latest call, before the first one."""
 
 
-class CallReader:
-    """Reads the calls of a network, one after the other.
+def make_call(
+    family: Family, shape: CallShape, rows: Sequence[int], texts: Sequence[Texts], *, step: int, dtype: str
+) -> NetworkCall:
+    """The call of a network. family: the network's. shape: from `Family.call_shape`. Others: the fields of
+    `NetworkCall`."""
+    span = range(rows[0], rows[-1] + 1)  # capture takes a range of rows without a copy
+    return NetworkCall(
+        **vars(shape),
+        step=step,
+        rows=span if len(span) == len(rows) else tuple(rows),
+        texts=texts,
+        frames_in_member=1 if family.frames_in_rows else shape.frames,
+        dtype=dtype,
+    )
 
-    plan: what is captured. prompt: the encoded prompts of the pictures, whose rows are recorded; None: all rows.
-    total_steps: the number of calls with the prompt; `steps="second-half"` needs it.
+
+def check_same(earlier: NetworkCall, call: NetworkCall) -> None:
+    """Raise UserError for two calls of one run that draw pictures of other sizes, or another number of them, or that
+    are shown others."""
+    if (earlier.lattice, earlier.images) != (call.lattice, call.images):
+        problem = "the network drew images of several sizes, or numbers of images, in one run"
+        raise UserError(problem, fix="use one `with` block for each")
+    if earlier.shown != call.shown:
+        problem = "is shown other images in some of its calls"
+        raise UserError("the network", problem, "show the same in all")
+
+
+class CallReader:
+    """Reads the calls of a network, one after the other: which rows have the prompt, and which steps are recorded.
+
+    plan: what is captured. total_steps: the number of calls with the prompt; `steps="second-half"` needs it.
     """
 
-    def __init__(self, plan: CapturePlan, *, prompt: Encoded | None, total_steps: int | None) -> None:
+    def __init__(self, plan: CapturePlan, total_steps: int | None) -> None:
         self._plan = plan
         self._total_steps = total_steps
-        self.prompt = prompt
         self.count = 0
         """The number of calls with the prompt so far."""
         self.latest = NO_CALL
@@ -114,61 +129,44 @@ class CallReader:
         self._places: torch.Tensor | None = None
         """The first call's places (`Family.places_input`), which count for all: reading them waits for the GPU."""
 
-    def read(self, network: Any, inputs: NetworkInputs) -> NetworkCall | None:
+    def read(self, network: Any, inputs: NetworkInputs, prompt: Encoded | None) -> NetworkCall | None:
         """Read the network's next call. Returns it if it is recorded, otherwise None.
 
-        network: the module. inputs: the call's arguments, by name. Raises UserError if the pictures have another size
-        or number than in earlier calls, or if which rows draw them is unknown.
+        network: the module. inputs: the call's arguments, by name. prompt: the encoded prompts of the pictures, whose
+        rows are recorded; None: all rows. Raises UserError if the pictures have another size or number than in earlier
+        calls, or if which rows draw them is unknown.
         """
-        # 1. The call
-        numbers = self._numbers(inputs)
-        if numbers == {}:
-            return None
+        # 1. The rows
+        texts: Sequence[Texts] = ()
+        numbers: dict[int, int] = {}
+        if prompt is not None:
+            numbers = self._numbers(inputs, prompt)
+            texts = [*map(prompt.texts_of, numbers.values())]
+            if not numbers:
+                return None
+
+        # 2. The call
         family = self._plan.family
-        earlier = self.latest
-        inputs = self._with_known_places(inputs)
-        shape = family.call_shape(network, inputs)
-        rows = tuple(numbers or range(shape.batch))
-        if len(rows) == rows[-1] + 1 - rows[0]:
-            rows = range(rows[0], rows[-1] + 1)  # capture takes a range of rows without a copy
-        call = NetworkCall(
-            step=self.count,
-            batch=shape.batch,
-            rows=rows,
-            lattice=(shape.height, shape.width),
-            texts=[*map(self.prompt.texts_of, numbers.values())] if self.prompt and numbers else (),
-            frames=shape.frames,
-            frames_in_member=1 if family.frames_in_rows else shape.frames,
-            dtype=earlier.dtype or str(network.dtype),  # asked once: it walks through all modules
-            shown=shape.shown,
-            other_columns=shape.other_columns,
-            text_columns=shape.text_columns,
-        )
-        if earlier is not NO_CALL and (earlier.lattice, earlier.images) != (call.lattice, call.images):
-            problem = "the network drew images of several sizes, or numbers of images, in one run"
-            raise UserError(problem, fix="use one `with` block for each")
-        if earlier is not NO_CALL and earlier.shown != call.shown:
-            problem = "is shown other images in some of its calls"
-            raise UserError("the network", problem, "show the same in all")
+        shape = family.call_shape(network, self._with_known_places(inputs))
+        dtype = self.latest.dtype or str(network.dtype)  # asked once: it walks through all modules
+        call = make_call(family, shape, [*numbers] or range(shape.batch), texts, step=self.count, dtype=dtype)
+        if self.latest is not NO_CALL:
+            check_same(self.latest, call)
         self.latest = call
         self.count += 1
-
-        # 2. Whether it is recorded
         return call if self._is_recorded(call.step) else None
 
-    def _numbers(self, inputs: NetworkInputs) -> dict[int, int] | None:
-        """Row → the number of its prompt, for the rows of a call that have one; None: all rows count. The same states
-        as in one of the last calls are not compared again, because comparing waits for the GPU."""
-        if self.prompt is None:
-            return None
-        states = states_of(self._plan.family, inputs)
+    def _numbers(self, inputs: NetworkInputs, prompt: Encoded) -> dict[int, int]:
+        """Row → the number of its prompt, for the rows of a call that have one. The same states as in one of the last
+        calls are not compared again, because comparing waits for the GPU."""
+        states = given_states(inputs)
         parts = [states] if isinstance(states, torch.Tensor) else [*states]  # a list may change
         # A version counts how often a tensor was changed in place; PyTorch does not count in `inference_mode`.
         versions = [part._version for part in parts if not part.is_inference()]
         for known, known_versions, numbers in self._known:
             if [*map(id, known)] == [*map(id, parts)] and known_versions == versions:
                 return numbers
-        numbers = find_rows(self.prompt, states)
+        numbers = find_rows(prompt, states_of(self._plan.family, inputs))
         if len(versions) == len(parts):
             self._known = [(parts, versions, numbers), *self._known[: KNOWN_CALLS - 1]]
         return numbers

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from ..errors import UserError
-from ..models.layers import Kind, Spans
-from .lattice import Grid
+from ..models.layers import Grid, Kind, Spans
 from .probabilities import ALL, Scores
 from .product import Product
 

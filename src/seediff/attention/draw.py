@@ -14,21 +14,18 @@ import torch
 from PIL import Image
 
 from ..config.class_names import join_classes
-from ..config.sizes import Size, pixels
+from ..config.sizes import Size
 from ..errors import UserError, first_line, not_finite
 from ..files.image_files import on_white
-from ..models.families.inputs import DrawRequest
-from ..models.families.readers import Reader
+from ..models.families.inputs import DrawRequest, Reader
 from ..models.load import Model
 from ..prompts.specs import SampleSpec
-from ..prompts.tokens import check_length, locate_columns, readings_of
+from ..prompts.tokens import Sentence, check_length, locate_columns, readings_of
+from ..view import image_shape
 from .maps import AttentionMaps
 from .network import hear_prompt, record_attention
 from .plan import CapturePlan
 from .which_rows import Encoded, check_counts
-
-Sentence = tuple[str, Sequence[str]]
-"""(prompt, classes): a text, and the classes that it names."""
 
 
 def generate_batch(
@@ -56,7 +53,7 @@ def generate_batch(
     """
     # 1. The columns of each class
     pipe = model.pipe
-    height, width = image_shape(model, size)
+    height, width = image_shape(model.sizes, size)
     prompts = [spec.prompt for spec in specs]
     texts, words, text_states = attended_texts(model, plan, [(spec.prompt, spec.classes) for spec in specs])
 
@@ -135,7 +132,7 @@ def attended_texts(
     words = [locate_columns(model.readers, text, names) for text, (_, names) in zip(texts, sentences, strict=True)]
     if plan.capture.prompt is None:
         return texts, words, None
-    states = model.network_inputs(texts, *image_shape(model, None))["encoder_hidden_states"]
+    states = model.network_inputs(texts, *image_shape(model.sizes, None))["encoder_hidden_states"]
     model.rest()
     return texts, words, states
 
@@ -172,8 +169,3 @@ def check_steps(model: Model, steps: int) -> None:
     except (TypeError, ValueError) as error:
         name = type(model.pipe.scheduler).__name__
         raise UserError("steps", f"{steps}: the model's {name} cannot make them: {first_line(error)}") from error
-
-
-def image_shape(model: Model, size: Size | None) -> tuple[int, int]:
-    """(height, width) in pixels of a model's images. size: a side or `WIDTHxHEIGHT`; None: the model's own."""
-    return pixels(model.sizes.side if size is None else size)

@@ -1,8 +1,7 @@
 """`add_probabilities` on a GPU: scores are computed tile by tile and never stored. This file decides whether kernels
 compute, and falls back on plain torch.
 
-    tiles.py       which tile a card gets
-    launches.py    `Launches`: the kernels' launches for one layout of a layer's tensors
+    launches.py    which tile a card gets; `Launches`: the kernels' launches for one layout of a layer's tensors
     kernels.py     the kernels
 """
 
@@ -17,9 +16,8 @@ from importlib.util import find_spec
 import torch
 
 from ..errors import Notice, first_line
-from .launches import Launches
+from .launches import Launches, card_of
 from .probabilities import Scores, Target, add_probabilities
-from .tiles import card_of
 
 LARGEST_WIDTH = 256
 """Maximum channels per head that the kernels support."""

@@ -29,10 +29,9 @@ import torch
 
 from ..errors import UserError
 from ..models.hooks import Hook
-from ..models.layers import KINDS, Kind, Layer
+from ..models.layers import KINDS, Kind, Layer, grid_at
 from .calls import NetworkCall
 from .cut import Cut, by_frames, columns_of_frame, cut_picture
-from .lattice import grid_at
 from .product import Product, watch
 from .recorder import AttentionRecorder
 
@@ -112,7 +111,7 @@ class LayerRecorder:
         # 1. Where the picture is in it
         call = self.call
         assert call is not None
-        sizes = call.layout, product.query.shape, product.key.shape, product.mask is None
+        sizes = call.layout, product.query.shape, product.key.shape
         if sizes not in self.cuts:
             self.cuts[sizes] = self.find(product, call)
         cut = self.cuts[sizes]

@@ -2,7 +2,7 @@
 it.
 
 Shape letters: (h, w) height and width of a map, N = h·w positions, T tokens, L height and width of the lattice
-(lattice.py).
+(models/layers.py).
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from msgspec import Meta
 from ..errors import UserError, shorten
 from ..files.outputs import write_atomic
 from ..files.tensors import encode_tensors, read_header
-from .lattice import Grid, grid_at, grid_text
+from ..models.layers import Grid, grid_at, grid_text
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AttentionMaps:
     """Attention of one image, averaged over heads, layers and denoising steps (SeeDiff eq. 5)."""
 
@@ -105,7 +105,7 @@ class AttentionMaps:
         return maps[grid]
 
     def save(self, path: Path | str) -> None:
-        """Write these maps to one safetensors file, atomically. `load` returns an equal object."""
+        """Write these maps to one safetensors file, atomically. `load` returns maps with the same values."""
         write_atomic(Path(path), self.encode())
 
     def encode(self) -> bytes:

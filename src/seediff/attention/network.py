@@ -14,27 +14,17 @@ capture. Capture computes the probabilities of the picture's queries a second ti
         layer(hidden states)          hook: LayerRecorder.begin, end
           attention(query, key, …)    product._attend ─▶ LayerRecorder.record ─▶ RunningMaps.add
     recorder.maps                     ─▶ AttentionMaps
-
-`find_networks` finds a pipeline's network and its family. What torch compiled runs as it is.
 """
 
 from __future__ import annotations
 
-import sys
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from itertools import chain
 from typing import Any
 from weakref import WeakSet
 
 import torch
 
-from ..errors import Notice, UserError
-from ..models.families import check_pipeline, network_family, pipeline_family
-from ..models.families.family import NETWORK_PARTS, Family
-from ..models.families.inputs import class_names
-from ..models.families.readers import TOKENIZERS
 from ..models.hooks import Hook, hear_calls, intercept
 from ..models.layers import KINDS, Kind
 from .layers import LayerRecorder
@@ -79,10 +69,10 @@ def hear_prompt(pipe: Any, arguments: Mapping[str, Any], recorder: AttentionReco
 
     def encode(given: Mapping[str, Any], call: Callable[[], Any]) -> Any:
         output = call()
-        known = recorder.missing_prompt
+        known = recorder.prompt
         try:
-            if known is not None:
-                recorder.tell_prompt(encoded_prompt(pipe, arguments, given, output, known))
+            if known is not None and known.is_pending:
+                recorder.prompt = encoded_prompt(pipe, arguments, given, output, known)
         except Exception as error:
             recorder.fail(error, "the pipeline's encode_prompt")
         return output
@@ -118,74 +108,3 @@ def attach_recorder(network: Any, recorder: AttentionRecorder) -> Iterator[None]
             handle.remove()
         recorder.end_call()
         _captured.remove(network)
-
-
-def find_networks(pipe: Any) -> tuple[list[Any], Family]:
-    """(networks, family) of a pipeline. networks: the pipeline's network, or `pipe` itself if it is a network. Wan 2.2
-    has two networks: one for the first steps, one for the last. Raises UserError for a pipeline or network that cannot
-    be captured."""
-    # 1. The networks
-    names = class_names(pipe)
-    for name in filter(CANNOT.get, names):
-        raise UserError(f"a {names[0]}", "cannot be captured", CANNOT[name])
-    parts = own_networks(pipe)
-    if not parts and not hasattr(pipe, "forward"):
-        raise UserError(f"a {names[0]}", "has no unet and no transformer", "give a diffusers pipeline, or its network")
-    networks = [*map(not_compiled, parts or [pipe])]
-
-    # 2. Their family
-    family = next(filter(None, map(pipeline_family, names)), None) or network_family(networks[0])
-    family = family.of_tokenizers(*(getattr(pipe, name, None) for name in TOKENIZERS))
-    check_pipeline(family, pipe, networks)
-    return networks, family
-
-
-NO_COLUMNS = "words enter as tokens of the image, so they have no columns"
-SEVERAL = "it draws several images in one, each with maps of its own"
-CANNOT = {
-    "PAGMixin": "perturbed-attention guidance adds attention of its own: use the pipeline without PAG",
-    "ModularPipeline": (
-        "modular pipelines do not say which text each network call receives: capture(pipe.transformer, prompt='…',"
-        " tokenizer=…, states=…), with the states that the network is given"
-    ),
-    "Flux2KleinKVPipeline": "it keeps keys of other images from step to step: use a Flux2KleinPipeline",
-    "GlmImagePipeline": NO_COLUMNS,
-    "GlmImageTransformer2DModel": NO_COLUMNS,
-    "KolorsPipeline": "its text encoder is a language model (ChatGLM) whose tokens are not mapped",
-    "QwenImageLayeredPipeline": "it draws several layers of an image at once, each with maps of its own",
-    "StableDiffusionPanoramaPipeline": "it draws parts that overlap, each with maps of its own",
-    "VisualClozePipeline": SEVERAL,
-    "VisualClozeGenerationPipeline": SEVERAL,
-    "ZImageOmniPipeline": "it reads the prompt in parts, between the images that it shows",
-}
-"""Class of a pipeline or network, or a class it inherits from → why it cannot be captured, or a way out."""
-
-
-def own_networks(pipe: Any) -> list[Any]:
-    """A pipeline's network, perhaps wrapped by torch.compile, and the second one of Wan 2.2; nothing for a network."""
-    parts = (getattr(pipe, part, None) for part in NETWORK_PARTS)
-    first = next((part for part in parts if part is not None), None)
-    return [part for part in (first, getattr(pipe, "transformer_2", None)) if part is not None]
-
-
-def not_compiled(network: Any) -> Any:
-    """The network inside of what `torch.compile(network)` returned; any other network itself."""
-    return getattr(network, "_orig_mod", network)
-
-
-def tell_compiled(networks: Sequence[Any]) -> None:
-    """Give a notice if torch compiled a network, or a part of it. networks: as the pipeline has them."""
-    modules = chain.from_iterable(network.modules() for network in networks)
-    if any(hasattr(one, "_orig_mod") or one._compiled_call_impl is not None for one in modules):
-        text = "the network runs without compilation while it is captured: images may differ in their last bits"
-        warnings.warn(Notice(text), stacklevel=4)  # the script's `with`, behind `capture` and contextlib
-
-
-@contextmanager
-def without_compilation() -> Iterator[None]:
-    """Inside the block, what torch compiled runs as it is, because compiled code calls no hooks."""
-    if "torch._dynamo" not in sys.modules:  # nothing was compiled
-        yield
-        return
-    with torch.compiler.set_stance("force_eager"):
-        yield

@@ -6,7 +6,7 @@
 Every run checks here, before the network is loaded, that the network has the wanted layers, levels and kinds of
 attention. `ModelInfo.layers` lists a network's layers without its weights.
 
-L is the size of the network's lattice. A layer at level d attends over L / d positions a side (lattice.py).
+L is the size of the network's lattice. A layer at level d attends over L / d positions a side (models/layers.py).
 """
 
 from __future__ import annotations
@@ -32,8 +32,7 @@ from ..config.methods import (
 from ..errors import UserError
 from ..files.messages import show_bytes
 from ..models.families.family import Family
-from ..models.layers import KINDS, SIDES, Kind, Layer, LayerChoice, by_kind
-from .lattice import Grid, grid_at
+from ..models.layers import KINDS, SIDES, Grid, Kind, Layer, LayerChoice, by_kind, grid_at
 
 DEFAULT_CAPTURE = CaptureConfig()
 PLAIN_MEANS = CaptureConfig(normalize=False)

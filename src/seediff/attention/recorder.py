@@ -11,16 +11,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import torch
 
 from ..errors import Notice, UserError, first_line, not_finite
 from ..models.hooks import NetworkInputs
-from ..models.layers import KINDS, Kind
+from ..models.layers import KINDS, Grid, Kind
 from .calls import CallReader, NetworkCall
-from .lattice import Grid
 from .maps import AttentionMaps
 from .plan import CapturePlan
 from .product import watch
@@ -56,15 +54,17 @@ class AttentionRecorder:
         self.text_states = text_states
         self.apart: Apart | None = apart
         self.keeps_errors = keeps_errors
-        self._new_reader = partial(CallReader, plan, prompt=prompt, total_steps=total_steps)
+        self._total_steps = total_steps
         self.call: NetworkCall | None = None
         """The call of the network that is recorded now; None between such calls."""
-        self.restart()
+        self.restart(prompt)
 
-    def restart(self) -> None:
-        """Discard everything recorded. Maps that were already returned do not change."""
+    def restart(self, prompt: Encoded | None = None) -> None:
+        """Discard everything recorded. Maps that were already returned do not change. prompt: as in `record_attention`,
+        of what is drawn next."""
         self.end_call()
-        self.calls = self._new_reader()
+        self.prompt = prompt
+        self.calls = CallReader(self.plan, self._total_steps)
         self.error: UserError | None = None
         """The kept error, after which nothing more is recorded; None: no error yet."""
         self.running = RunningMaps(self.plan, self.apart)
@@ -73,23 +73,13 @@ class AttentionRecorder:
 
     # While the network runs
 
-    @property
-    def missing_prompt(self) -> Encoded | None:
-        """The prompt, while its states are unknown; None if they are known, or if every row is recorded."""
-        prompt = self.calls.prompt
-        return None if prompt is None or prompt.states else prompt
-
-    def tell_prompt(self, prompt: Encoded) -> None:
-        """From the next call on, record the rows with this prompt."""
-        self.calls.prompt = prompt
-
     def begin_call(self, network: Any, inputs: NetworkInputs) -> None:
         """Decide whether to record the network's call that runs next. inputs: the call's."""
         if self._means is not None:
             raise RuntimeError("the maps of this capture were already taken: start a new one")
         self.end_call()
         if self.error is None:
-            self.call = self.calls.read(network, inputs)
+            self.call = self.calls.read(network, inputs, self.prompt)
         if self.call is not None:
             self._recorded_steps.append(self.call.step)
 
@@ -174,11 +164,11 @@ class AttentionRecorder:
             raise UserError(
                 "no attention was captured: the network did not run, or no layer matches the chosen levels and steps"
             )
-        unseen = [name for name, by_kind in steps.items() if [] in by_kind]
+        unseen = [name for name, by_kind in steps.items() if not all(by_kind.values())]
         if unseen:
             problem = "computes attention in another way than by PyTorch's scaled_dot_product_attention"
             raise UserError(_listed(unseen), problem, NATIVE)
-        fewer = [name for name, by_kind in steps.items() if by_kind != [recorded] * len(by_kind)]
+        fewer = [name for name, by_kind in steps.items() if any(those != recorded for those in by_kind.values())]
         if fewer:
             text = (
                 f"computed attention in some of {len(recorded)} steps (a cache?), and its maps are the means of these"

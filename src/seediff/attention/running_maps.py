@@ -18,10 +18,9 @@ from typing import Literal, NamedTuple
 import torch
 
 from ..errors import UserError
-from ..models.layers import KINDS, Kind
+from ..models.layers import KINDS, Grid, Kind
 from .cut import Cut
 from .fused import add_probabilities_fused, can_fuse
-from .lattice import Grid
 from .plan import CapturePlan
 from .probabilities import ALL, Scores, Scratch, Target, add_probabilities
 
@@ -42,17 +41,15 @@ class MapKey(NamedTuple):
 
 class RunningMaps:
     """The sums (B, N, T) float32: one for each kind of attention, resolution and owner. An owner is a step, a layer, or
-    all of them, and its sum has everything that it adds. `apart` and `capture.mean` decide who the owners are. A
-    geometric mean needs the sum of each layer, so for cross-attention it overrides `apart`:
+    all of them, and its sum has everything that it adds. A geometric mean is taken of the layers' means:
 
         apart    capture.mean   owners in self-attention   owners in cross-attention
         None     arithmetic     "", all                    "", all
         None     geometric      "", all                    each layer
         "step"   arithmetic     each step                  each step
-        "step"   geometric      each step                  each layer
-        "layer"  either         each layer                 each layer
+        "layer"  arithmetic     each layer                 each layer
 
-    plan: what is captured. apart: whether steps or layers have maps of their own.
+    plan: what is captured. apart: whether steps or layers have maps of their own; not with a geometric mean.
     """
 
     def __init__(self, plan: CapturePlan, apart: Apart | None) -> None:
@@ -60,7 +57,7 @@ class RunningMaps:
         self.apart_by_kind: dict[Kind, Apart | None] = dict.fromkeys(KINDS, apart)
         """Kind of attention → the owners of its running maps; None: all layers and steps share one map."""
         if plan.capture.mean == "geometric":
-            self.apart_by_kind["cross"] = "layer"  # a geometric mean is taken of the layers' means
+            self.apart_by_kind["cross"] = "layer"
         self.steps: dict[tuple[Kind, str], list[int]] = {}
         """Kind of attention and layer → the steps in which the layer added it."""
         self._maps: dict[MapKey, torch.Tensor] = {}
@@ -141,15 +138,13 @@ class RunningMaps:
         maps = {key: self._maps[key].div_(self._counts[key]) for key in ordered}
         return Means(maps, self._counts, self.plan.capture.mean == "geometric")
 
-    def steps_by_layer(self) -> dict[str, list[list[int]]]:
-        """A layer's name → lists of the steps in which it added maps, one list for each kind of attention that is
-        captured from it. For example {"attn": [[0, 1], [0]]}: maps of one kind in steps 0 and 1, of the other in step
-        0."""
-        found: dict[str, list[list[int]]] = {}
+    def steps_by_layer(self) -> dict[str, dict[Kind, list[int]]]:
+        """A layer's name → kind of attention that is captured from it → the steps in which it added maps."""
+        found: dict[str, dict[Kind, list[int]]] = {}
         for kind in self.plan.reads:
             for name, layer in self.plan.layers[kind].items():
                 if self.plan.wants(kind, layer.level):
-                    found.setdefault(name, []).append(self.steps.get((kind, name), []))
+                    found.setdefault(name, {})[kind] = self.steps.get((kind, name), [])
         return found
 
 

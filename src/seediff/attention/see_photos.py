@@ -6,24 +6,23 @@ encode_images ─▶ latents ─▶ capture_classes   several amounts of noise, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import torch
 
+from ..config.class_names import partners
 from ..config.methods import CaptureConfig
-from ..config.sides import partners
 from ..config.sizes import check_sides
 from ..errors import UserError, not_finite
 from ..models.families.family import pixels_per_latent
 from ..models.hooks import NetworkInputs
-from ..models.layers import Kind
+from ..models.layers import Grid, Kind
 from ..models.load import Model
-from ..prompts.tokens import locate_columns
-from .draw import Sentence, attended_texts
-from .lattice import Grid
+from ..prompts.tokens import Sentence, locate_columns
+from .draw import attended_texts
 from .maps import AttentionMaps
 from .network import record_attention
 from .plan import PLAIN_MEANS, CapturePlan, plan_capture
@@ -228,3 +227,15 @@ def _generator(seed: int, index: int) -> torch.Generator:
     """The generator of an image's noise. Every pair (seed, index) has independent noise, also neighbouring numbers."""
     state = np.random.SeedSequence((seed, index)).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(state))
+
+
+def batches_by_shape(shapes: Sequence[Hashable], most: int) -> list[list[int]]:
+    """Batches of pictures of one shape, as lists of their indices. Shapes are in the order of their first picture.
+    shapes: the shape of each picture. most: the largest batch."""
+    groups: dict[Hashable, list[int]] = {}
+    for number, shape in enumerate(shapes):
+        groups.setdefault(shape, []).append(number)
+    batches: list[list[int]] = []
+    for group in groups.values():
+        batches += [group[start : start + most] for start in range(0, len(group), most)]
+    return batches

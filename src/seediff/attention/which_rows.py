@@ -50,6 +50,11 @@ class Encoded:
     is_named: bool = False
     """Whether the script named these states. Then each row with one of them is a picture."""
 
+    @property
+    def is_pending(self) -> bool:
+        """Whether the pipeline has not encoded them yet."""
+        return not self.states
+
     def texts_of(self, number: int) -> Texts:
         """The texts of one state. number: the state's number. For example, 2 texts and 4 states: states 0 and 1 have
         the first text."""
@@ -75,17 +80,21 @@ def encoded_prompt(
     return Encoded([state for state in copied(states) for _ in range(repeats)], known.texts or texts)
 
 
-def states_of(family: Family, inputs: NetworkInputs) -> Sequence[torch.Tensor]:
-    """The state of each row in a call of the network; no states for a further prediction of SD 3's, without some
-    layers. Raises UserError if the network is given none."""
+def given_states(inputs: NetworkInputs) -> Sequence[torch.Tensor]:
+    """The network's input with the texts' states; none for a further prediction of SD 3's, without some layers. Raises
+    UserError if the network is given none."""
     if inputs.get("skip_layers") is not None:
         return ()
     states = next((inputs[name] for name in STATES if inputs.get(name) is not None), None)
     if states is None:
         raise UserError("the network was given no text")
-    if not family.frames_in_rows:
-        return states
-    return states[:: latents_of(inputs).shape[family.frames_dimension]]  # one row for each clip
+    return states
+
+
+def states_of(family: Family, inputs: NetworkInputs) -> Sequence[torch.Tensor]:
+    """The state of each row in a call of the network, of its `given_states`."""
+    frames = latents_of(inputs).shape[family.frames_dimension] if family.frames_in_rows else 1
+    return given_states(inputs)[::frames]  # one row for each clip
 
 
 def find_rows(prompt: Encoded, states: Sequence[torch.Tensor]) -> dict[int, int]:
@@ -93,7 +102,7 @@ def find_rows(prompt: Encoded, states: Sequence[torch.Tensor]) -> dict[int, int]
     prompt. states: the state of each row. Raises UserError if other rows than one for each picture have a prompt."""
     if not len(states):
         return {}
-    if not prompt.states:
+    if prompt.is_pending:
         problem = "has not encoded its prompt with its encode_prompt, so which rows have it is unknown"
         raise UserError("the pipeline", problem, NAME_STATES)
     pairs = [_are_equal(one, other) for other, one in product(states, prompt.states)]

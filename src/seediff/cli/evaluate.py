@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from ..config.class_files import parse_classes
+from ..config.class_names import parse_classes
 from ..config.fields import WORD, WholeNumber, read_names
 from ..evaluate.tables import ScoreTable, TableFormat
 from ..files.messages import make_console

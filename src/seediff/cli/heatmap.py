@@ -20,7 +20,7 @@ from .options import HERE, Quiet, option
 from .typed import ANY_CLASS, NOTHING, Typed
 
 if TYPE_CHECKING:
-    from ..models.families.readers import Reader
+    from ..models.families.inputs import Reader
 
 OnePicture = Annotated[
     GenerateConfig, "model base lora lora_scale seed device dtype steps guidance_scale scheduler size"
@@ -60,12 +60,13 @@ def heatmap(
     from PIL import Image
     from torch import Generator
 
-    from ..attention.draw import check_steps, draw_noise_in_float32, image_shape
+    from ..attention.draw import check_steps, draw_noise_in_float32
     from ..config.names_in_texts import things_named
     from ..models.families.inputs import DrawRequest
     from ..models.load import LoadOptions, load
     from ..script.capture import capture
-    from ..script.heatmap import heat_sheet
+    from ..script.results import heat_sheet
+    from ..view import image_shape
 
     check_model(config, info)
     if info.readers:
@@ -80,7 +81,7 @@ def heatmap(
     check_steps(loaded, config.steps)
     pipe = loaded.pipe
     noise = Generator().manual_seed(config.seed)
-    shape = image_shape(loaded, config.size)
+    shape = image_shape(loaded.sizes, config.size)
     request = DrawRequest([prompt], "", *shape, config.steps, config.guidance_scale, [noise])
     with draw_noise_in_float32(pipe), capture(loaded) as seen:
         pipe(**loaded.family.pipeline_arguments(pipe, request))

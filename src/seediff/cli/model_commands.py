@@ -7,16 +7,15 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from ..config.class_files import parse_classes
+from ..config.class_names import parse_classes
 from ..config.fields import INPUT, MODEL, RUN, DType, read_names
 from ..config.resolve import configure_run
 from ..config.runs import MaskPhotosConfig, SegmentPhotosConfig
 from ..config.settings import configure
 from ..errors import UserError
 from ..files.outputs import check_writable, write_atomic
-from ..models.describe import describe, describe_model, read_settings
+from ..models.describe import describe, describe_model, preset_toml, read_settings
 from ..models.locate import locate
-from ..models.presets import preset_toml
 from ..models.short_names import EMBEDDED, EMBEDDED_LICENCE, SHORT_NAMES
 from .advice import command_line, next_steps, say_notes, warn
 from .options import AT_LEAST_1, HERE, Quiet, Whole, option

@@ -81,7 +81,7 @@ def generate(
     rules = [*mask_rules(config.mask), ("attempts", never, "no sample is drawn again")]
     check_effects(typed, config.method, rules)
     if vary not in (None, "none"):
-        from ..prompts.variations import varied_prompts
+        from ..prompts.specs import varied_prompts
 
         kinds = [kind.strip() for kind in vary.split(",")]
         prompts = varied_prompts(config.prompts, kinds, config.classes, info.settings.words)
@@ -245,7 +245,7 @@ def _run_on_photos(job: SegmentJob | MaskJob, found: FoundPhotos, out: Path, opt
 def threshold_warning(config: MaskPhotosConfig | SegmentPhotosConfig, info: ModelInfo, preset: str) -> str:
     """A warning that the command's threshold (`presence` of `mask`, `name_threshold` of `segment`) was tuned for
     another model; "" if it was tuned for this model, or given. info: the model. preset: as in `configure_run`."""
-    from ..models.presets import read_preset
+    from ..models.describe import read_preset
 
     name = config.threshold
     value = getattr(config, name)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Group, Parameter
 
+from ..config.class_names import side_notes
 from ..config.fields import RUN, WORD
 from ..config.sets import AugmentConfig, Criteria
 from ..config.settings import configure
-from ..config.sides import side_notes
 from ..errors import UserError
 from ..files.messages import make_console, plural
 from ..files.outputs import check_apart, check_writable, stage_output, write_json

@@ -11,11 +11,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from ..config.class_files import parse_classes
+from ..config.class_names import parse_classes, side_notes
 from ..config.fields import RUN, read_names
 from ..config.runs import PredictConfig
 from ..config.settings import configure
-from ..config.sides import side_notes
 from ..config.train import DATA, TrainConfig, make_config
 from ..files.messages import plural
 from .advice import command_line, next_steps, report_unusable, say_notes, say_reading

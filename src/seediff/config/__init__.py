@@ -3,8 +3,7 @@ TOML files.
 
     fields.py        the types of fields, and the check of values; sizes.py: sizes in pixels
     other_names.py   what other programs call our options
-    class_names.py   names of classes; class_files.py: as people write them, and prompts; names_in_texts.py: found in
-                     texts; sides.py: left and right in them
+    class_names.py   names of classes, also as people write them; names_in_texts.py: found in texts
     settings.py      `Settings`, `BatchConfig`, `RunConfig`: what all configurations share; flat names, and `build`
     methods.py       what each method reads, and its constants
     resolve.py       the configuration of a run, with what its model and method decide

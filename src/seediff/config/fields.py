@@ -162,10 +162,7 @@ def _bounds(meta: Meta) -> str:
     for bound, word in (("ge", "of at least"), ("gt", "above"), ("le", "at most"), ("lt", "below")):
         value = getattr(meta, bound)
         if value is not None:
-            text += f"{joint}{word} {_plainly(value)}"
+            number = value if isinstance(value, int) else f"{value:g}"
+            text += f"{joint}{word} {number}"
             joint = " and "
     return text
-
-
-def _plainly(value: float) -> str:
-    return str(value) if isinstance(value, int) else f"{value:g}"

@@ -3,7 +3,7 @@ masks/methods.py, the segment methods' in segments/make_segments.py.
 
 The defaults are the SeeDiff paper's constants. A method with other published constants has them
 in `MethodFacts.defaults`, so users need only its name (docs/methods.md). Constants tuned for a model take precedence
-(`Preset` in models/presets.py).
+(`Preset` in models/describe.py).
 
 An attention map at level d has the side L / d, where L is the side of the model's latent.
 """
@@ -117,13 +117,9 @@ def methods_with(option: str) -> tuple[str, ...]:
     """The package's methods that read an option, if others do not read it; empty for an option without a method.
     option: a flat name, such as `mask.tau`."""
     table, _, name = option.partition(".")
-    read_by: list[tuple[str, Collection[str]]] = []
-    if table == "mask":
-        packaged = {method: facts for method, facts in METHOD_FACTS.items() if facts.user_function is None}
-        read_by = [(method, facts.special_options) for method, facts in packaged.items()]
-    elif table == "segment":
-        read_by = [*SEGMENT_OPTIONS.items()]
-    return tuple(method for method, options in read_by if name in options)
+    packaged = {method: facts.special_options for method, facts in METHOD_FACTS.items() if facts.user_function is None}
+    read_by: Mapping[str, Collection[str]] = {"mask": packaged, "segment": SEGMENT_OPTIONS}.get(table, {})
+    return tuple(method for method, options in read_by.items() if name in options)
 
 
 def check_capture(method: str, normalized: bool, fix: str = "leave it out for the method's own") -> None:

@@ -152,6 +152,13 @@ def content_words(prompt: str) -> tuple[str, ...]:
     return tuple(word for word in words if word not in FUNCTION_WORDS and (len(word) > 1 or word > "\u0e00"))
 
 
+def find_weight(text: str) -> str | None:
+    """The first part of a text that looks like a sign of compel or a web interface, such as `cat++`, `"cat"-`,
+    `(cat)1.5`, `[cat]`, `{cat|dog}`, `<lora:cat:1>`, or an escaped bracket; None if no part does."""
+    match = re.search(r"""\S*(?:(?:[^\W\d]|["'”’])[+-]+(?![\w+-])|[()\[\]{}]|<[^<>\s]*:)\S*""", text)
+    return None if match is None else match[0]
+
+
 AND = re.compile(r"\W*and\s+(?:(?:an?|the|another|some|two|three)\s+(?:\S+\s+)*)?", re.IGNORECASE)
 """What stands between two things that `and` joins: an article, and then perhaps more words of the second thing."""
 

@@ -11,8 +11,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..files.outputs import CONFIG
-from ..models.describe import ModelInfo, ModelSettings, describe_model
-from ..models.presets import THRESHOLDS, Preset, read_preset
+from ..models.describe import THRESHOLDS, UNTUNED, ModelInfo, ModelSettings, Preset, describe_model, read_preset
 from ..models.short_names import EMBEDDED, REAL
 from .class_names import other_word, reading_key
 from .fields import field_types
@@ -48,7 +47,7 @@ def configure_run(
     Raises UserError, also if the model's small files cannot be fetched.
     """
     values, given = read_given(kind, typed, file, people_only=preset != "model")
-    tuned = Preset() if preset in kind.presets else read_preset(preset, *kind.presets)
+    tuned = UNTUNED if preset in kind.presets else read_preset(preset, *kind.presets)
     named = _named_elsewhere(kind, values, tuned, out)
     values = named | values
 
@@ -81,14 +80,20 @@ def _named_elsewhere(
 
 
 def default_sources(
-    kind: type[ModelConfig], values: Mapping[str, Any], name: str, model: ModelInfo, tuned: Preset, *, paper: bool
+    kind: type[ModelConfig],
+    values: Mapping[str, Any],
+    name: str,
+    model: ModelInfo,
+    tuned: Preset = UNTUNED,
+    *,
+    paper: bool = False,
 ) -> list[Mapping[str, Any]]:
     """All sources of defaults besides the configuration's class, each as flat name → value, the stronger later.
 
     kind: the command's configuration. values: what people gave. name: the model's name. tuned: a file of `seediff
     tune`. paper: whether the papers' constants count instead of those tuned for the model.
     """
-    usual = model.settings.preset or Preset()
+    usual = model.settings.preset or UNTUNED
     if paper:
         usual = Preset(**{name: getattr(usual, name) for name in THRESHOLDS})
     method = values.get("mask.method") or usual.method or MaskConfig.method
@@ -98,10 +103,11 @@ def default_sources(
     short_name = next((short for short, folder in EMBEDDED.items() if str(folder) == name), name)
     several = values.get("classes_per_image", 1) != 1
     draws = "steps" in field_types(kind)
+    all_levels = facts.all_levels or values.get("mask.expansion") in ("parallel", "none")
     return [
         {"capture.steps": usual.capture_steps} if usual.capture_steps is not None and draws else {},  # of any method
         facts.defaults,  # the method's
-        {"mask.expand_levels": ALL_LEVELS} if paper and reads_all(facts, values) else {},  # the paper's
+        {"mask.expand_levels": ALL_LEVELS} if paper and all_levels else {},  # the paper's
         authors_values(kind, values, model, usual),  # what the model's authors advise
         {} if paper else facts.models.get(short_name, {}),  # the method's for this model
         usual.values(method, segmenter, several=several),  # tuned for the model: its seediff.json
@@ -121,11 +127,6 @@ def model_words(values: Mapping[str, Any], settings: ModelSettings) -> tuple[str
         named = ", ".join(f"{name}={word}" for name, word in words.items())
         raise UserError("classes", f"the model has other words ({named}), and prompts name classes", "use its words")
     return tuple(words.values())
-
-
-def reads_all(facts: MethodFacts, values: Mapping[str, Any]) -> bool:
-    """Whether the SeeDiff paper gives a method all levels. values: flat name → value, from people."""
-    return facts.all_levels or values.get("mask.expansion") in ("parallel", "none")
 
 
 def authors_values(

@@ -12,13 +12,13 @@ from msgspec import Meta
 from ..errors import UserError
 from ..files.messages import plural
 from ..files.reading import composed, read_toml
-from .class_files import parse_classes, parse_prompts
-from .class_names import DEFAULT_PROMPTS, SEGMENT, check_classes, reading_key
+from .class_names import DEFAULT_PROMPTS, SEGMENT, check_classes, parse_classes, parse_prompts, reading_key
 from .fields import (
     INPUT,
     KEPT,
     MASKS,
     MODEL,
+    MOST,
     RESEARCH,
     WORD,
     AtLeastZero,
@@ -33,13 +33,11 @@ from .fields import (
 from .methods import CaptureConfig, MaskConfig, SegmentConfig
 from .names_in_texts import check_prompts, check_subclasses
 from .settings import NOT_TYPED, OF_MODEL, BatchConfig, ModelConfig, RunConfig, differences, load_config
-from .sizes import Size, check_size, pixels
+from .sizes import Fit, Size, check_size, shape_of
 from .train import LARGEST_SIDE
 
 ImageSize = Annotated[Size | None, WORD, Parameter(group=MODEL)]
 """The size of images. None: the model's own size."""
-MAX_IMAGES = 10_000_000
-"""Maximum number of images in a dataset: the list of their specifications must fit into memory."""
 
 
 class RecommendedConfig(RunConfig):
@@ -153,8 +151,8 @@ class GenerateConfig(DatasetConfig):
         if max(self.group_sizes) > len(self.classes):
             raise UserError("classes_per_image", f"{shown} is more than {plural(len(self.classes), 'class')}")
         count = self.per_class * len(self.classes) * len(self.group_sizes) // sum(self.group_sizes)
-        if count > MAX_IMAGES:
-            raise UserError("per_class", f"{self.per_class} would be {count} images, more than {MAX_IMAGES}")
+        if count > MOST:
+            raise UserError("per_class", f"{self.per_class} would be {count} images, more than {MOST}")
         plain = [prompt for prompt in self.prompts if "{class}" not in prompt]
         if plain and self.group_sizes != (1,):
             raise UserError("classes_per_image", f"{shown}: the prompt {plain[0]!r} names its own", "leave it out")
@@ -191,7 +189,6 @@ def load_run_config(path: Path) -> RunConfig:
     raise UserError(path.parent, f"is the output of `seediff {command}`, which runs no model that draws")
 
 
-Fit = Literal["keep", "resize", "crop"]
 MODEL_HELP = (
     "Needed: a name from `seediff models`, such as sd1.5, a local folder, a hub id, or a .safetensors or .gguf file."
 )
@@ -316,7 +313,7 @@ def check_attention(size: Size | None, factor: int) -> None:
     """Raise UserError for a size whose attention does not fit into memory. size: the size of photographs as a model
     sees them; None: the model's own. factor: the model's pixels per latent position, along a side."""
     side = MAX_LATENT * factor
-    if size is not None and math.prod(pixels(size)) > side**2:
+    if size is not None and math.prod(shape_of(size)) > side**2:
         most = f"{side}" if isinstance(size, int) else f"{side}x{side} in area"
         problem = f"{size} must be at most {most} for this model, whose attention would not fit into memory"
         raise UserError("size", problem, "photographs may have any size")

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from cyclopts import Group, Parameter
 
 from ..errors import UserError
+from .class_names import split_names
 from .fields import Count, Seed, Share, check_fields, read_names
 from .settings import Settings
 
@@ -122,18 +123,13 @@ class AugmentConfig(Settings):
         return [parse_addition(text) for text in self.add]
 
 
-def split_flags(text: str) -> tuple[str, ...]:
-    """The flags in a text, separated by commas."""
-    return tuple(part.strip() for part in text.split(","))
-
-
 @Parameter(name="*", group=Group("Criteria", sort_key=2))
 @dataclass(frozen=True)
 class Criteria:
     """The criteria that a sample must meet to stay. Raises UserError, with the field's name, for a value out of
     range."""
 
-    drop_flags: Annotated[tuple[str, ...], read_names(split_flags)] = ()
+    drop_flags: Annotated[tuple[str, ...], read_names(split_names)] = ()
     """Drop samples with these flags, separated by commas: kinds, `kind:class`, or `all`."""
     min_area: Share = 0.0
     """Minimum area of every class in a sample, as a share of the image."""

@@ -5,7 +5,13 @@ A flat name is the name of a field together with its table: the field `beta` of 
 have flat names wherever they come from: the method, the model, a file, what was typed. `build` puts the stronger over
 the weaker, and makes the configuration of them (`default_sources` in resolve.py lists where a run's defaults come
 from). It keeps the names of what a person gave (`given`): with another model or method, the rest is decided anew
-(decision 0021).
+(decision 0021). What calls it:
+
+    load_config      of an output's own file
+    configure        of what was typed, and a file
+    configure_run    the same, and what the model and the method decide (resolve.py)
+    recommend        the same, of Python's keyword arguments (resolve.py); `GenerateConfig.recommended` and the like
+    make_config      of what was typed, a file, and what the backbone decides (train.py)
 """
 
 import os
@@ -13,7 +19,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar, cast, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_origin
 
 import tomli_w
 from cyclopts import Parameter
@@ -28,6 +34,8 @@ from .other_names import own_name
 OF_MODEL = Parameter(group=MODEL)
 NOT_TYPED = Parameter(parse=False)
 """A parameter for a field without an option on the command line."""
+UNSAID: Any = None
+"""In the place of `given`, for an instance that Python code makes without it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,15 +49,13 @@ class Settings:
     """Flat names of the fields that decide the defaults of other fields."""
     needed: ClassVar[Mapping[str, str]] = {}
     """Field without a default → an example of its values, for the message if it is missing."""
-    given: Annotated[tuple[str, ...], NOT_TYPED] = field(
-        default=cast(Any, None), compare=False, repr=False, metadata=NO_OPTION
-    )
+    given: Annotated[tuple[str, ...], NOT_TYPED] = field(default=UNSAID, compare=False, repr=False, metadata=NO_OPTION)
     """Flat names of the values that a person gave. If Python code makes the instance without them, these are the values
     that differ from the class's defaults."""
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if self.given is None:
+        if self.given is UNSAID:
             usual = defaults(type(self))
             given = (name for name, value in self.values().items() if value != usual[name])
             object.__setattr__(self, "given", tuple(given))
@@ -228,27 +234,40 @@ def defaults(kind: type) -> dict[str, Any]:
 def build(kind: type[AnySettings], *sources: Mapping[str, Any], given: Collection[str]) -> AnySettings:
     """The configuration of these values: the only place where they get into tables.
 
-    sources: flat name → value, the stronger later; the weakest are the class's defaults. Values of other classes'
-    fields are left out, because presets serve several commands.
+    sources: as for `merge`; the weakest are the class's defaults.
     given: the names of what a person gave.
     Raises UserError for a wrong value.
     """
-    values: dict[str, Any] = {}
-    for source in sources:
-        values |= {name: value for name, value in source.items() if name in defaults(kind)}
+    values = merge(kind, *sources)
     for name, example in kind.needed.items():
         if name not in values:
             raise UserError(name, "name at least one", example)
-    parts = dict[str, Any]()
+    plain = {name: value for name, value in values.items() if name in field_types(kind)}
+    own = tuple(name for name in defaults(kind) if name in given and name in values)
+    return kind(**plain, **build_tables(kind, values), given=own)
+
+
+def merge(kind: type, *sources: Mapping[str, Any]) -> dict[str, Any]:
+    """Flat name → value, of all sources, the stronger later. Values of other fields than the class's are left out,
+    because presets serve several commands."""
+    values: dict[str, Any] = {}
+    for source in sources:
+        values |= {name: value for name, value in source.items() if name in defaults(kind)}
+    return values
+
+
+def build_tables(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Field → its dataclass, for the `tables_of` a dataclass. values: flat name → value. Raises UserError for a wrong
+    value."""
+    tables: dict[str, Any] = {}
     for table, part in tables_of(kind).items():
         try:
-            parts[table] = part(**table_values(values, table))
+            tables[table] = part(**table_values(values, table))
         except UserError as error:
             if error.problem:
                 raise UserError(f"{table}.{error.subject}", error.problem, error.fix) from None
             raise
-    plain = {name: value for name, value in values.items() if name in field_types(kind)}
-    return kind(**plain, **parts, given=tuple(name for name in defaults(kind) if name in given and name in values))
+    return tables
 
 
 def read_config(path: Path, kind: type[Settings]) -> tuple[dict[str, Any], Collection[str]]:

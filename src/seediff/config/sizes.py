@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Literal
 
 from ..errors import UserError
 
 Size = int | str
 """The side of a square, or a text such as `1024x768` (width x height)."""
+Fit = Literal["keep", "resize", "crop"]
+"""How a model sees photographs: in their own shape, squeezed into another one, or only the centred square."""
 
 MAX_ASPECT = 8
 """Maximum ratio of the longer to the shorter side. At 8, Stable Diffusion's coarsest level is one position wide."""
@@ -19,7 +22,7 @@ SHORTEST, LONGEST = 8, 2**16
 def check_size(size: Size) -> Size:
     """The size in its normal form: a number for squares, otherwise `WIDTHxHEIGHT`. Raises UserError for text that is no
     size, and for sides out of bounds."""
-    height, width = pixels(size)
+    height, width = shape_of(size)
     if min(width, height) < SHORTEST or max(width, height) > LONGEST:
         raise UserError("size", f"{size}: sides must be from {SHORTEST} to {LONGEST} pixels")
     if max(width, height) > MAX_ASPECT * min(width, height):
@@ -27,7 +30,7 @@ def check_size(size: Size) -> Size:
     return size_text((height, width))
 
 
-def pixels(size: Size) -> tuple[int, int]:
+def shape_of(size: Size) -> tuple[int, int]:
     """(height, width) of a size. Raises UserError for text that is no size."""
     sides = re.fullmatch(r"\s*(-?\d{1,9})(?:\s*[xX×]\s*(-?\d{1,9}))?\s*", str(size))
     if sides is None:

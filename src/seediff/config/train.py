@@ -9,22 +9,22 @@ from cyclopts import Group, Parameter
 from msgspec import Meta
 
 from ..errors import UserError
-from ..files.outputs import CONFIG, check_outside
 from .fields import RUN, WORD, AtLeastZero, Count, Device, WholeNumber
-from .settings import NOT_TYPED, Settings, build, load_config, read_given
+from .settings import NOT_TYPED, Settings, build, read_given
 
 Architecture = Literal["mask2former", "segformer"]
 BACKBONES: dict[str, tuple[str, ...]] = {
     "mask2former": ("r50", "swin-t", "swin-b", "tiny"),
     "segformer": ("b0", "b2", "b5", "tiny"),
 }
+TINY_WEIGHTS = {"mask2former": ("scratch", "pretrained"), "segformer": ("scratch",)}
+"""Architecture → the words for `weights` with which its backbone `tiny` can begin."""
 DATA = Group("Data", sort_key=1)
 OF_NETWORK = Parameter(group=Group("Network", sort_key=2))
 TRAINING = Group("Training", sort_key=3)
 IMAGES = Group("Images", sort_key=4)
 OF_IMAGES = Parameter(group=IMAGES)
 LARGEST_SIDE = 1 << 14
-DAMAGED = "holds a training that is damaged or of another version of seediff"
 Side = Annotated[int, Meta(ge=32, le=LARGEST_SIDE), WORD]
 
 
@@ -106,7 +106,8 @@ class TrainConfig(Settings):
         backbones = BACKBONES[self.architecture]
         if self.backbone not in backbones:
             raise UserError("backbone", f"{self.backbone!r}: {self.architecture} has {', '.join(backbones)}")
-        if self.weights == "pretrained" and self.backbone == "tiny" and not self.tiny_has_weights:
+        lacks = "pretrained" not in TINY_WEIGHTS[self.architecture]
+        if lacks and (self.weights, self.backbone) == ("pretrained", "tiny"):
             raise UserError(
                 "weights", "'pretrained' is not available for segformer's tiny", "use 'scratch', or a folder"
             )
@@ -114,11 +115,6 @@ class TrainConfig(Settings):
             raise UserError("batch_size", f"{self.batch_size} cannot be divided into {self.accumulate} equal parts")
         if not 0 < self.scale[0] <= self.scale[1]:
             raise UserError("scale", f"{self.scale} must be (low, high) with 0 < low ≤ high")
-
-    @property
-    def tiny_has_weights(self) -> bool:
-        """Whether `weights` are none of a larger backbone."""
-        return self.weights == "scratch" or (self.weights, self.architecture) == ("pretrained", "mask2former")
 
 
 ANY_TINY: dict[str, Any] = {
@@ -169,20 +165,3 @@ def with_device(config: TrainConfig) -> TrainConfig:
     mixed = (device.startswith("cuda") or config.backbone == "tiny") and has_bfloat16(device)
     dtype = "bfloat16" if mixed else "float32"
     return config.filled(device=device, dtype=dtype)
-
-
-def find_begun(out: Path) -> TrainConfig | None:
-    """The configuration of the training in a folder; None for an empty or missing folder. Raises UserError if the
-    folder holds anything else."""
-    entries = out.iterdir() if out.is_dir() else ()
-    names = [entry.name for entry in entries if not entry.name.startswith(".")]
-    if not names:
-        check_outside(out)
-        return None
-    if CONFIG not in names:
-        problem = f"not empty, and not a training of SeeDiff (it holds {min(names)})"
-        raise UserError(out, problem, "choose another folder")
-    try:
-        return load_config(out / CONFIG, TrainConfig)
-    except UserError as error:
-        raise UserError(out, f"{DAMAGED} ({error})", "choose another folder") from error

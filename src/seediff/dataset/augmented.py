@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ..config.class_names import lone_sides, mirrored_ids
 from ..config.sets import AugmentConfig, grid_of
-from ..config.sides import lone_sides, mirrored_ids
 from ..drawing.overlays import contact_sheet, draw_mask
 from ..errors import UserError
 from ..files.image_files import compress_image

@@ -17,8 +17,7 @@ from unicodedata import category
 import msgspec
 import numpy as np
 
-from ..config.class_files import parse_class_list
-from ..config.class_names import BACKGROUND, MAX_CLASSES, RESERVED, numbered_names, reserved_id
+from ..config.class_names import BACKGROUND, MAX_CLASSES, RESERVED, numbered_names, parse_class_list, reserved_id
 from ..errors import UserError
 from ..files.label_maps import IGNORE, voc_palette
 from ..files.messages import Note, first_of, no_note, show_json

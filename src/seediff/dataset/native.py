@@ -38,8 +38,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..config.class_files import read_class_list
-from ..config.class_names import BACKGROUND
+from ..config.class_names import BACKGROUND, read_class_list
 from ..errors import UserError
 from ..files.label_maps import IGNORE
 from ..files.messages import first_of, show_json

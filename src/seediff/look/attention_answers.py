@@ -17,7 +17,6 @@ from msgspec import Meta
 from PIL import Image
 from starlette.responses import Response
 
-from ..attention.lattice import Grid
 from ..attention.maps import AttentionMaps
 from ..config.methods import METHOD_FACTS, level_name
 from ..config.names_in_texts import ANY_WORD, any_name, longest_first
@@ -30,7 +29,8 @@ from ..files.reading import Json
 from ..masks.make_masks import masks_of_view, soft_masks
 from ..masks.steps import main_steps
 from ..models.describe import describe_here
-from ..models.families.readers import Reader
+from ..models.families.inputs import Reader
+from ..models.layers import Grid
 from ..prompts.tokens import locate_columns
 from ..segments.aggregate import aggregate
 from ..segments.diffseg import diffseg

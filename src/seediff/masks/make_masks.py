@@ -25,8 +25,7 @@ from ..view import View
 from .arithmetic import compete, min_max, otsu, resize
 from .own_methods import call_method
 from .pamr import KeptWeights, largest_size, pamr, pamr_weights, reduce_picture, scaled_dilations
-from .quality import SEPARATE, separation
-from .results import MaskResult
+from .results import SEPARATE, MaskResult, separation
 from .steps import AFTER_PAMR, AFTER_SAM, BEFORE_PAMR, MaskStep, SoftMask
 
 
@@ -99,10 +98,8 @@ def refine_and_label(
     """The masks of a picture from the soft mask of each class. Other arguments: as for `masks_of_view`.
     softs: from `soft_masks`. unrefined: (C, h, w), these soft masks after `enlarge`."""
     # 1. PAMR and SAM, all classes at once
-    soft = unrefined
-    refined: dict[MaskStep, torch.Tensor] = {}
-    for step, soft in refinements(view, unrefined, config, edges):
-        refined[step] = soft
+    refined = dict(refinements(view, unrefined, config, edges))
+    soft = [unrefined, *refined.values()][-1]
 
     # 2. Threshold, and one class per pixel
     label_map = view.paste(label_pixels(soft, config, view.inside.shape).cpu().numpy(), IGNORE)
@@ -124,10 +121,10 @@ def refine_and_label(
         soft.cpu(),
         tuple(classes),
         tuple(flags),
-        steps,
-        view.pixels,
-        unrefined.cpu(),
-        view.inside,
+        trace=steps,
+        pixels=view.pixels,
+        unrefined=unrefined.cpu(),
+        window=view.inside,
     )
 
 

@@ -13,13 +13,12 @@ import torch
 
 from ..attention.maps import AttentionMaps
 from ..attention.plan import CapturePlan
-from ..attention.see_photos import capture_classes, encode_images, encode_mirrored
-from ..config.methods import MaskConfig
+from ..attention.see_photos import batches_by_shape, capture_classes, encode_images, encode_mirrored
 from ..config.runs import MaskPhotosConfig
 from ..files.label_maps import IGNORE
 from ..models.load import Model
 from ..prompts.tokens import split_prompts
-from ..view import View, batches_by_shape, view_photo
+from ..view import View, view_photo
 from .make_masks import Edges, masks_of_view
 from .presence import find_classes
 from .results import MaskResult
@@ -45,16 +44,10 @@ class PhotoMasker:
     config: MaskPhotosConfig
     plan: CapturePlan
 
-    @property
-    def mask_config(self) -> MaskConfig:
-        """The constants of the mask method, with levels of attention that the model has."""
-        assert self.plan.mask is not None
-        return self.plan.mask
-
     def view(self, pixels: np.ndarray) -> View:
         """A photograph as the model sees it. pixels: (H, W, 3) uint8. Raises UserError for a photograph that is too
         long and narrow."""
-        return view_photo(self.model, pixels, self.config.fit, self.config.size)
+        return view_photo(self.model.sizes, pixels, self.config.fit, self.config.size)
 
     def find(
         self, views: Sequence[View], classes: Sequence[Sequence[str]], indices: Sequence[int]
@@ -129,5 +122,7 @@ class PhotoMasker:
 
     def label(self, view: View, maps: AttentionMaps, *, trace: bool = False) -> MaskResult:
         """The masks of all words of a photograph's maps. trace: as for `masks`."""
+        constants = self.plan.mask  # with levels of attention that the model has
+        assert constants is not None
         edges = Edges(self.config.edge_megapixels)
-        return masks_of_view(view, maps, list(maps.words), self.mask_config, edges=edges, trace=trace)
+        return masks_of_view(view, maps, list(maps.words), constants, edges=edges, trace=trace)

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ..attention.draw import Sentence
 from ..attention.maps import AttentionMaps
 from ..attention.see_photos import by_sentence, capture_clean, check_schedule, read_prompts
 from ..config.class_names import DEFAULT_PROMPTS, join_classes
+from ..prompts.tokens import Sentence
 from .arithmetic import TINY, resize
 
 if TYPE_CHECKING:

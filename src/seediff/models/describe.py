@@ -1,28 +1,91 @@
-"""Describes a model from its small files, before any weights are read: `describe_model`."""
+"""Describes a model from its small files, before any weights are read (`describe_model`). They may have the constants
+that were tuned for it: a `Preset`, in the seediff.json of the model's folder, or in a file of `seediff tune`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from inspect import signature
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import tomli_w
+
 from ..errors import UserError
 from ..files.messages import did_you_mean, show_json
-from ..files.reading import read_json
+from ..files.reading import fit, read_json, read_toml
+from ..version import __version__
 from .families import families, pipeline_family
 from .families.family import Family, Sizes, pixels_per_latent
-from .families.readers import Reader
+from .families.inputs import Reader
 from .hub import INDEX, fetch_file
 from .layers import Layer
 from .libraries import import_diffusers, import_transformers
 from .locate import ModelFiles, locate, read_index
 from .no_code import check_index, check_parts, check_settings
-from .presets import Preset
+
+Tables = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """Constants that were tuned for a model. None: not tuned. Wrong constants are refused where a configuration is made
+    of them."""
+
+    model: str = ""
+    """In a file of `seediff tune`, the model's name."""
+    weights: str = ""
+    """In a file of `seediff tune`, the fingerprint of the model's weights."""
+    note: str = ""
+    steps: int | None = None
+    guidance_scale: float | None = None
+    guidance_of_several: float | None = None
+    """The guidance scale with several classes in an image."""
+    scheduler: str | None = None
+    capture_steps: int | str | None = None
+    """Which denoising steps are captured, for any method; photographs have none."""
+    method: str | None = None
+    presence: float | None = None
+    name_threshold: float | None = None
+    methods: Mapping[str, Tables] = field(default_factory=dict)
+    """Mask method → its constants in two tables: {"mask": {"beta": 0.4}, "capture": …}."""
+    segments: Tables = field(default_factory=dict)
+    """Segment method → its constants."""
+
+    def values(self, method: str, segmenter: str, *, several: bool = False) -> dict[str, Any]:
+        """Flat name (`mask.beta`) → value, of what was tuned for a mask method and a segment method. several: whether
+        images have several classes."""
+        plain = {name: getattr(self, name) for name in ("steps", "guidance_scale", "scheduler", *THRESHOLDS)}
+        if several and self.guidance_of_several is not None:
+            plain["guidance_scale"] = self.guidance_of_several
+        tables = {**self.methods.get(method, {}), "segment": self.segments.get(segmenter, {})}
+        own = {f"{table}.{name}": value for table, values in tables.items() for name, value in values.items()}
+        known = {"mask.method": self.method, **plain, **own}
+        return {name: value for name, value in known.items() if value is not None}
+
+
+UNTUNED = Preset()
+THRESHOLDS = "presence", "name_threshold"
+"""What the papers do not have, because it differs from model to model."""
+
+
+def read_preset(path: Path | str, *others: str) -> Preset:
+    """The constants in a file that `seediff tune` wrote. others: what --preset may be instead. Raises UserError."""
+    if not Path(path).is_file():
+        raise UserError("preset", f"{path} must be {', '.join(others)} or a file of `seediff tune`; no such file")
+    preset = fit(read_toml(path), Preset, str(path))
+    if not preset.model:
+        raise UserError(path, "is not a file of `seediff tune`: it names no model")
+    return preset
+
+
+def preset_toml(preset: Preset) -> str:
+    """The text of a file that `read_preset` reads."""
+    values = {name: value for name, value in vars(preset).items() if value not in (None, "", {})}
+    return tomli_w.dumps({"command": "tune", "version": __version__, **values})
 
 
 @dataclass(frozen=True)
@@ -137,8 +200,8 @@ def describe_model(name: str, base: str | None = None, *, planned: bool = False)
     the config.json of its network and its autoencoder.
 
     name, base: as in `locate`. planned: whether this is a dry run, which asks the hub only about models without a short
-    name. Raises UserError as `locate` and `describe` do, and if a file
-    cannot be fetched, but not for a model with a short name: the table is enough to describe it."""
+    name. Raises UserError as `locate` and `describe` do, and if a file cannot be fetched, but not for a model with a
+    short name: the table is enough to describe it."""
     files = locate(name, base)
     if isinstance(files.whole, str) and not (planned and files.named):
         try:

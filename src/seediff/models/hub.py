@@ -58,7 +58,7 @@ def cached_file(hub_id: HubId, name: str) -> Path | None:
 def cached_folder(hub_id: HubId) -> Path | None:
     """The folder of a hub id in the hub's cache; None if the cache lacks its model_index.json."""
     path = cached_file(hub_id, INDEX)
-    return path.parent if path else None
+    return path and path.parent
 
 
 def fetch_file(hub_id: HubId, name: str, field: str = "model") -> Path:
@@ -73,10 +73,8 @@ def fetch_files(hub_id: HubId, names: Collection[str], field: str = "model", out
     names: the paths of the files in the repository, as `hub_files` lists them. field: as in `fetch_file`. out: a folder
     to use instead of the hub's cache. Raises UserError."""
     from huggingface_hub import snapshot_download
-    from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
 
-    with _errors_of_hub(hub_id, field):
-        (enable_progress_bars if any(name.endswith(WEIGHTS) for name in names) else disable_progress_bars)()
+    with _errors_of_hub(hub_id, field), _progress_bars(any(name.endswith(WEIGHTS) for name in names)):
         folder = Path(snapshot_download(hub_id, allow_patterns=[*map(escape, names)], local_dir=out))
     for name in names:
         if not (folder / name).is_file():
@@ -90,6 +88,20 @@ def hub_files(hub_id: HubId, field: str = "model") -> list[str]:
 
     with _errors_of_hub(hub_id, field):
         return HfApi().list_repo_files(hub_id)
+
+
+@contextmanager
+def _progress_bars(shown: bool) -> Iterator[None]:
+    """In this block, the hub's client shows its progress, which transformers turns off when it is imported; or not."""
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    switches = (disable_progress_bars, enable_progress_bars)
+    before = not are_progress_bars_disabled()
+    switches[shown]()
+    try:
+        yield
+    finally:
+        switches[before]()
 
 
 @contextmanager

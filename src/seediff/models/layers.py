@@ -13,6 +13,9 @@ behind the picture, with DRAWN_LAST before the text.
 
 For example, with 4 positions and 3 tokens, a JOINT product has 7 rows and 7 columns: 0 to 3 are the picture's, and 4 to
 6 are the text's.
+
+A position is one latent, or in transformers a square of several. L is the (height, width) of the lattice of positions.
+A map at level d has the size L / d: for example, with L = 64 × 64 the levels 1, 2, 4, 8 have sides of 64, 32, 16, 8.
 """
 
 from __future__ import annotations
@@ -140,3 +143,18 @@ def refuse_adapters(name: str, attention: Any) -> None:
     if "IPAdapter" in type(attention.processor).__name__:
         problem = f"an IP-Adapter is loaded ({name}): its own attention is not captured"
         raise UserError(problem, fix="call pipe.unload_ip_adapter() first")
+
+
+Grid = tuple[int, int]
+"""(height, width) of a map, in positions. Positions are counted row by row."""
+
+
+def grid_at(lattice: Grid, level: int) -> Grid:
+    """(h, w) of a map at L / level, rounded up, as in convolutions that halve an odd side. lattice: L."""
+    return -(-lattice[0] // level), -(-lattice[1] // level)
+
+
+def grid_text(grid: Grid) -> str:
+    """A map's size as a text: 16 if it is square, otherwise height × width such as 16 × 24."""
+    height, width = grid
+    return str(height) if height == width else f"{height} × {width}"

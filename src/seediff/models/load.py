@@ -22,16 +22,14 @@ from typing import TYPE_CHECKING, Any, get_args
 from ..errors import UserError
 from .describe import ModelInfo, describe_model
 from .families.family import Family, Sizes
-from .families.inputs import LATENTS_INPUTS, TIMESTEP_INPUTS, DrawRequest
-from .families.readers import Reader
-from .fingerprint import weights_fingerprint
+from .families.inputs import LATENTS_INPUTS, TIMESTEP_INPUTS, DrawRequest, Reader
 from .hooks import NetworkInputs, hear_calls
 from .layers import Layer
 from .libraries import import_diffusers
 from .pipeline import load_lora, load_pipeline
 from .saving_memory import NEEDS, Offload, Quantize, check_offload, move_to, quantise
 from .schedulers import check_scheduler, use_scheduler
-from .weight_files import BYTES
+from .weights import BYTES, weights_fingerprint
 
 if TYPE_CHECKING:
     import torch

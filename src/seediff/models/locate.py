@@ -122,7 +122,13 @@ def resolve_name(name: str) -> Path | HubId | SingleFile:
         return SHORT_NAMES[name].hub_id
     target = path_or_address(name)
     if isinstance(target, Path):
-        return target if target.is_dir() else _single_file(name, target)
+        if target.is_dir():
+            return target
+        if target.is_file() and target.suffix in WEIGHTS:
+            return SingleFile(str(target))
+        check_unpacked(target)
+        problem = "must be a folder, or a file of weights in safetensors or GGUF; pickles can run code"
+        raise UserError("model", f"{name} {problem}", "convert it to .safetensors")
     if target is not None and target.file:
         return SingleFile(target.file, target.hub_id)
     if name.endswith(WEIGHTS):  # of a file: no hub id ends like this
@@ -132,12 +138,3 @@ def resolve_name(name: str) -> Path | HubId | SingleFile:
     near = did_you_mean(name, (*EMBEDDED, *SHORT_NAMES))
     fix = "`seediff models` lists the names; others are a folder, a file or a hub id `owner/name`"
     raise UserError("model", f"{name}: no such folder or file{near}", fix)
-
-
-def _single_file(name: str, path: Path) -> SingleFile:
-    """The single file of weights at a path. name: as the user gave it. Raises UserError for any other file."""
-    if path.is_file() and path.suffix in WEIGHTS:
-        return SingleFile(str(path))
-    check_unpacked(path)
-    problem = "must be a folder, or a file of weights in safetensors or GGUF; pickles can run code"
-    raise UserError("model", f"{name} {problem}", "convert it to .safetensors")

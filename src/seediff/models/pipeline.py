@@ -7,7 +7,9 @@ sees what a LoRA adds.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -20,8 +22,48 @@ from .libraries import heard
 from .locate import ModelFiles, read_index
 from .no_code import check_index, check_parts
 from .schedulers import follow_marks
-from .weight_files import has_all, needed_files
-from .weights import errors_about, load_part
+from .weights import errors_about, has_all, load_part, needed_files
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts of a model that have weights: those of the whole model, and which of them other files replace."""
+
+    files: ModelFiles
+    family: Family
+    index: Mapping[str, Any]
+    """The whole model's model_index.json."""
+
+    @property
+    def all(self) -> list[str]:
+        """The names of all of them."""
+        there = (part for part, made_of in self.index.items() if made_of != [None, None])
+        return [*filter(self.family.has_weights, there)]
+
+    @cached_property
+    def replaced(self) -> Collection[str]:
+        """The names of those that are not the whole model's own."""
+        if self.files.network:
+            return [self.family.network_part]
+        return self.files.file.parts(self.family, self.index) if self.files.file else ()
+
+    @property
+    def own(self) -> list[str]:
+        """The names of those that are the whole model's own."""
+        return [part for part in self.all if part not in self.replaced]
+
+    def folders(self, whole: Path) -> dict[str, Path]:
+        """Part → its folder, for those that no single file replaces. whole: the whole model's folder."""
+        own = {part: whole / part for part in self.own}
+        return {**own, self.family.network_part: self.files.network} if self.files.network else own
+
+    @property
+    def line(self) -> str:
+        """Where they come from, such as "unet from the file; vae, text_encoder, the rest from sd1.5"."""
+        origin = "the folder"
+        if self.files.file:
+            origin = "the file" if self.files.file.path else "the hub"
+        return f"{', '.join(self.replaced)} from {origin}; {', '.join([*self.own, 'the rest'])} from {self.files.base}"
 
 
 def load_pipeline(files: ModelFiles, family: Family, dtype: str) -> Any:
@@ -52,13 +94,13 @@ def load_pipeline(files: ModelFiles, family: Family, dtype: str) -> Any:
 
     # 2. Parts with weights
     networks: dict[str, Any] = {}
-    own = sorted(filter(family.has_weights, listed))
-    for part, part_folder in weight_folders(files, family, folder, index, own).items():
+    parts = Parts(files, family, index)
+    for part, part_folder in parts.folders(folder).items():
         with errors_about(part_folder):
             networks[part] = load_part(_part_class(index, part), part_folder, part, dtype, files.name)
     if files.file:
-        warnings.warn(f"{files.name}: {parts_line(files, family)}", Notice, stacklevel=2)
-        networks |= files.file.load(family, folder, index, dtype)
+        warnings.warn(f"{files.name}: {parts.line}", Notice, stacklevel=2)
+        networks |= files.file.load(parts.replaced, folder, index, dtype)
 
     # 3. The pipeline of these parts
     absent = dict.fromkeys({*NOT_LOADED, *family.optional_parts} - listed)
@@ -86,44 +128,11 @@ def fetch_pipeline(files: ModelFiles, family: Family, dtype: str, out: Path | No
     folder = fetch_file(hub_id, INDEX).parent
     index = read_index(folder)
     listed = check_index(folder / INDEX, index, family)
-    replaced = replaced_parts(files, family, index)
-    own = [part for part in sorted(listed) if family.has_weights(part) and part not in replaced]
+    own = Parts(files, family, index).own
     cached = [path.relative_to(folder).as_posix() for path in folder.glob("*/*")]
     if out is None and has_all(cached, listed, own, dtype):
         return folder
     return fetch_files(hub_id, needed_files(hub_files(hub_id), listed, own, dtype), out=out)
-
-
-def replaced_parts(files: ModelFiles, family: Family, index: Mapping[str, Any]) -> Collection[str]:
-    """The names of the parts that are not the whole model's own. family, index: of the whole model."""
-    if files.network:
-        return [family.network_part]
-    return files.file.parts(family, index) if files.file else ()
-
-
-def weight_folders(
-    files: ModelFiles, family: Family, folder: Path, index: Mapping[str, Any], parts: Iterable[str]
-) -> Mapping[str, Path]:
-    """Part → its folder, for those of `parts` that no single file replaces. family, folder, index: of the whole
-    model."""
-    replaced = replaced_parts(files, family, index)
-    folders = {part: folder / part for part in parts if part not in replaced}
-    return {**folders, family.network_part: files.network} if files.network else folders
-
-
-def parts_line(files: ModelFiles, family: Family) -> str:
-    """Where the parts come from, such as "unet from the file; vae, text_encoder, the rest from sd1.5"; "" for a whole
-    model. files, family: the model's."""
-    if files.is_whole:
-        return ""
-    index = files.index()
-    replaced = replaced_parts(files, family, index)
-    origin = "the folder"
-    if files.file:
-        origin = "the file" if files.file.path else "the hub"
-    others = [part for part, made_of in index.items() if family.has_weights(part) and made_of != [None, None]]
-    rest = ", ".join([*(part for part in others if part not in replaced), "the rest"])
-    return f"{', '.join(replaced)} from {origin}; {rest} from {files.base}"
 
 
 def _part_class(index: dict[str, Any], part: str) -> Any:

@@ -98,9 +98,9 @@ class SingleFile:
             found += [part for part in index if part.startswith("text_encoder")]
         return found
 
-    def load(self, family: Family, folder: Path, index: Mapping[str, Any], dtype: str) -> dict[str, Any]:
-        """Part → its loaded module, for all parts that the file has. family, folder, index: the base's. dtype: the
-        number format. Raises UserError for a file that does not belong to the base."""
+    def load(self, names: Collection[str], folder: Path, index: Mapping[str, Any], dtype: str) -> dict[str, Any]:
+        """Part → its loaded module. names: from `parts`. folder, index: the base's. dtype: the number format. Raises
+        UserError for a file that does not belong to the base."""
         import torch
         from diffusers import GGUFQuantizationConfig
         from diffusers.loaders.single_file import load_single_file_sub_model
@@ -114,7 +114,7 @@ class SingleFile:
         with errors_about(self.path):
             stored: dict[str, Any] = load_single_file_checkpoint(str(self.path))  # type: ignore[assignment]
             network = {name.removeprefix(NETWORK): stored[name] for name in stored if name.startswith(NETWORK)}
-            for part in self.parts(family, index):
+            for part in names:
                 # diffusers expects the prefix of a UNet's tensors, and no prefix of a transformer's
                 tensors = network if network and part == "transformer" else stored
                 library, class_name = index[part]

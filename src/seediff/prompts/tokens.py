@@ -12,7 +12,10 @@ from typing import NamedTuple
 from ..config.class_names import DEFAULT_PROMPTS, join_classes, spoken
 from ..config.names_in_texts import UNSPACED, any_name, longest_first
 from ..errors import UserError, shorten
-from ..models.families.readers import Reader
+from ..models.families.inputs import Reader
+
+Sentence = tuple[str, Sequence[str]]
+"""(prompt, classes): a text, and the classes that it names."""
 
 
 class TokenizedPrompt(NamedTuple):
@@ -33,10 +36,12 @@ class TokenizedPrompt(NamedTuple):
     def words_cut_off(self) -> str:
         """The words at the end of a prompt that is too long. If the model wraps the prompt in a text of its own, the
         cut may lie before the prompt: then these are all its words. If it lies after the prompt, this is the last."""
-        last_character = max(len(self.text.rstrip()) - 1, 0)
-        first_cut = min(max(self.spans[self.reader.limit - 1][0], 0), last_character)  # the last place: the end token
-        word_start = re.search(r"\S*$", self.text[:first_cut]).start()  # type: ignore[union-attr]  # matches nothing, too
-        return self.text[word_start:].strip()
+        text = self.text.rstrip()
+        cut = self.spans[self.reader.limit - 1][0]  # the last place is the end token's
+        if cut <= 0:
+            return text.lstrip()
+        words_before = re.sub(r"\S+\Z", "", text[: min(cut, len(text) - 1)])
+        return text[len(words_before) :].lstrip()
 
     @property
     def first(self) -> int:
@@ -131,16 +136,9 @@ def split_prompts(
         sentences = [(template.replace("{class}", join_classes(group)), group) for group in groups]
         if count == len(names) or all(fits(readers, sentence) for sentence, _ in sentences):
             for sentence, group in sentences:
-                locate_columns(readers, sentence, group)
+                locate_columns(readers, sentence, group)  # for its errors
             return sentences
-    return []
-
-
-def find_weight(text: str) -> str | None:
-    """The first part of a text that looks like a sign of compel or a web interface, such as `cat++`, `"cat"-`,
-    `(cat)1.5`, `[cat]`, `{cat|dog}`, `<lora:cat:1>`, or an escaped bracket; None if no part does."""
-    match = re.search(r"""\S*(?:(?:[^\W\d]|["'”’])[+-]+(?![\w+-])|[()\[\]{}]|<[^<>\s]*:)\S*""", text)
-    return None if match is None else match[0]
+    return []  # without names
 
 
 def token_spans(reader: Reader, text: str) -> list[tuple[int, int]]:

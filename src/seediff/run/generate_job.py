@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..config.names_in_texts import classes_in
+from ..config.names_in_texts import classes_in, find_weight
 from ..config.resolve import recommend
 from ..config.runs import GenerateConfig
-from ..config.sizes import pixels
+from ..config.sizes import shape_of
 from ..dataset import native
 from ..dataset.encoding import as_saved, encode_image
 from ..dataset.writing import Encoded
@@ -25,7 +25,6 @@ from ..models.describe import ModelInfo
 from ..models.load import Model
 from ..models.saving_memory import Offload
 from ..prompts.specs import redraw, sample_count, sample_specs
-from ..prompts.tokens import find_weight
 from ..report.set_summary import SetFacts, count_flags
 from ..rows.row import Row
 from ..rows.values import FLAGS, NOT_DRAWN, flag_kind
@@ -278,7 +277,7 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec"]):
         size = self.config.size or (sizes and sizes.side)
         if size is None:
             return "each of the model's own size, which is not known on this machine"
-        height, width = pixels(size)
+        height, width = shape_of(size)
         return f"each of {width}×{height}"
 
 

@@ -15,16 +15,15 @@ from ..config.methods import EVERYTHING, Reads, check_capture
 from ..config.names_in_texts import content_words
 from ..config.runs import DatasetConfig, GenerateConfig, MaskPhotosConfig, SegmentPhotosConfig, check_attention
 from ..config.settings import RunConfig
-from ..config.sizes import check_sides, pixels
+from ..config.sizes import check_sides, shape_of
 from ..errors import UserError
 from ..files.messages import first_of, show_bytes
 from ..models.describe import ModelInfo, check_known_classes
-from ..models.fingerprint import weights_fingerprint
 from ..models.hub import locate_weights
 from ..models.load import LoadOptions, Model, check_options, load
-from ..models.pipeline import parts_line, weight_folders
+from ..models.pipeline import Parts
 from ..models.saving_memory import Offload, memory_bytes
-from ..models.weight_files import file_bytes, part_files
+from ..models.weights import file_bytes, part_files, weights_fingerprint
 
 ModelConfig = GenerateConfig | MaskPhotosConfig | SegmentPhotosConfig
 """Configurations of the commands that run a model."""
@@ -79,7 +78,7 @@ def plan_model(config: ModelConfig, model: ModelInfo | Model, reads: Reads | Non
     sizes = model.sizes
     if layers is None or sizes is None:
         return None
-    height, width = pixels(config.size or sizes.side)
+    height, width = shape_of(config.size or sizes.side)
     lattice = height // sizes.position, width // sizes.position
     if isinstance(config, DatasetConfig):
         kept = EVERYTHING if config.keep_attention else None
@@ -130,7 +129,7 @@ def check_model(config: ModelConfig, info: ModelInfo) -> None:
     if sizes:
         if not isinstance(config, GenerateConfig):
             check_attention(config.size, sizes.position)
-        check_sides(pixels(config.size or sizes.side), "size", config.model, sizes.multiple, sizes.largest)
+        check_sides(shape_of(config.size or sizes.side), "size", config.model, sizes.multiple, sizes.largest)
 
 
 def strange_words(info: ModelInfo, prompts: Iterable[str]) -> str:
@@ -172,7 +171,7 @@ def model_line(config: RunConfig, info: ModelInfo, offload: Offload, size: int |
         if named:
             where += f"; licence {named.licence}"
     if not info.files.is_whole:
-        where = f"{info.family.title}: {parts_line(info.files, info.family)}, {where}"
+        where = f"{info.family.title}: {Parts(info.files, info.family, info.files.index()).line}, {where}"
     line = f"Model: {config.model} ({where})"
     return line if offload == "none" else f"{line}, offload {offload}"
 
@@ -181,19 +180,16 @@ def weight_bytes(config: RunConfig, info: ModelInfo) -> int | None:
     """Bytes of a model's weights in the configuration's number format, by the headers of their files; None if not all
     weights are on this machine."""
     files = info.files
-    family = info.family
     dtype = str(config.dtype)
     if files.folder is None or not files.are_here:
         return None
     with suppress(UserError):  # loading reports what is wrong with a file
-        index = files.index()
-        listed = [part for part in index if family.has_weights(part) and index[part] != [None, None]]
-        places = weight_folders(files, family, files.folder, index, listed)
-        parts = [part_files(place, dtype)[1] for place in places.values()]
+        parts = Parts(files, info.family, files.index())
+        weights = [part_files(place, dtype)[1] for place in parts.folders(files.folder).values()]
         if files.file and files.file.path:
-            parts.append([files.file.path])
-        if listed and all(parts):
-            return sum(file_bytes(file, dtype) for file in chain.from_iterable(parts))
+            weights.append([files.file.path])
+        if parts.all and all(weights):
+            return sum(file_bytes(file, dtype) for file in chain.from_iterable(weights))
     return None
 
 

@@ -16,7 +16,7 @@ from ..dataset.sample import Sample
 from ..dataset.writing import Encoded, encode_sample
 from ..files.image_files import read_photo
 from ..files.photo_files import Photo, find_photos, photo_list
-from ..models.fingerprint import weights_fingerprint
+from ..models.weights import weights_fingerprint
 from ..rows.row import Row
 from ..train.models import read_about
 from ..train.stages import image_digest

@@ -102,7 +102,7 @@ class SegmentJob(SeenPhotoJob[SegmentPhotosConfig]):
         """What the model sees of a photograph. Raises UserError if it cannot be divided."""
         from ..view import view_photo
 
-        return view_photo(model, read_photo(spec.photo.path), self.config.fit, self.config.size)
+        return view_photo(model.sizes, read_photo(spec.photo.path), self.config.fit, self.config.size)
 
     def make(self, ready: Ready, items: Sequence[PhotoSpec]) -> Made:
         from ..segments.make_segments import make_segments

@@ -25,8 +25,7 @@ from ..files.label_maps import IGNORE
 from ..files.messages import first_of, plural
 from ..metrics.confusion import confusion, count_classes
 from ..metrics.scores import class_iou, mean_iou
-from ..models.describe import ModelInfo
-from ..models.presets import Preset
+from ..models.describe import ModelInfo, Preset
 from ..prompts.tokens import split_prompts
 from .plan import check_values, load_planned, plan_model
 

@@ -22,14 +22,7 @@ from typing import Any, Literal, get_args
 
 import torch
 
-from ..attention.network import (
-    attach_recorder,
-    find_networks,
-    not_compiled,
-    own_networks,
-    tell_compiled,
-    without_compilation,
-)
+from ..attention.network import attach_recorder
 from ..attention.recorder import AttentionRecorder
 from ..attention.running_maps import Apart
 from ..attention.which_rows import NAME_STATES, copied, listed
@@ -37,7 +30,7 @@ from ..config.methods import METHOD_FACTS
 from ..errors import Notice, UserError
 from ..models.hooks import hear_calls, intercept
 from .captured import Captured
-from .plan import plan_pipeline
+from .plan import find_networks, not_compiled, own_networks, plan_pipeline, tell_compiled, without_compilation
 from .recording import Recording
 from .which_columns import Named, named_readers
 

@@ -18,13 +18,22 @@ from ..errors import Notice, UserError, shorten
 from ..files.image_files import ImageInput
 from ..files.messages import plural
 from ..masks.results import MaskResult
-from .drawn_segments import divide, segment_constants
-from .heatmap import HeatMap, find_heatmaps, find_heatmaps_apart, heat_sheet
 from .pictures import Drawn, Scale
 from .plan import mask_constants
 from .recording import Recording
+from .results import (
+    HeatMap,
+    divide,
+    explain_mixed,
+    find_heatmaps,
+    find_heatmaps_apart,
+    heat_sheet,
+    label_words,
+    segment_constants,
+    soft_words,
+    soft_words_of_frames,
+)
 from .which_columns import Phrase
-from .word_masks import explain_mixed, label_words, soft_words, soft_words_of_frames
 
 if TYPE_CHECKING:
     from ..segments.make_segments import Segments
@@ -147,10 +156,9 @@ class Captured:
 
         phrases: words or phrases of the prompt, or numbers of text columns. image: as in `heatmap`. pixels: the
         picture, if the pipeline did not return it, because PAMR follows its edges; not for clips. method: by default
-        the method that `keep` names; otherwise seediff, or ca for a model without self-attention. constants: fields of
-        MaskConfig, such as beta=0.4 or pamr=False. The other constants come from the model's folder, where they were
-        chosen for the layers that `keep=METHOD` captures, or otherwise from the method's paper. The nearest level
-        replaces a level that the model lacks.
+        the method that `keep` names, or else seediff. constants: fields of MaskConfig, such as beta=0.4 or pamr=False.
+        The other constants come from the model's folder, where they were chosen for the layers that `keep=METHOD`
+        captures, or otherwise from the method's paper. The nearest level replaces a level that the model lacks.
 
         A notice says which words hardly tell their masks apart (the flag `mixed`), except for words that follow each
         other in the prompt, such as "red sofa".

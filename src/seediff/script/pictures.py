@@ -5,17 +5,68 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
+from PIL import Image
 
-from ..attention.lattice import Grid
 from ..attention.maps import AttentionMaps
 from ..errors import UserError
-from ..files.image_files import ImageInput, as_pixels
+from ..files.image_files import ImageInput, as_pixels, on_white
 from ..models.families.family import Family
+from ..models.layers import Grid
 from ..view import PixelSize, View, view_drawn
 from .which_columns import Phrase, ReadText, phrase_name
+
+
+class Counts(NamedTuple):
+    """How much a run drew."""
+
+    expected: int
+    """The number of images or clips, as the network's rows with the prompt say."""
+    drawn: int
+    """The number of images or clips, as what the pipeline returned says."""
+    frames: int
+    """The number of frames of each clip; 1 for images."""
+
+
+def counts_of(rows: int, images: int, latent_frames: int, *, are_clips: bool) -> Counts:
+    """How much a run drew:
+
+                                     expected   drawn             frames
+        nothing had the prompt       images     images            1
+        nothing, or latents, came    rows       rows              latent frames
+        clips came                   rows       images / frames   images / rows
+        images came                  rows       images            1
+
+    rows: the number of rows with the prompt. images: the number of images, or of frames of all clips, that the pipeline
+    returned. latent_frames: the number in a clip; 1 for images. are_clips: whether the pipeline draws clips.
+    """
+    if not rows:
+        return Counts(images, images, 1)
+    if not images:
+        return Counts(rows, rows, latent_frames)
+    frames = max(images // rows, 1) if are_clips else 1
+    return Counts(rows, -(-images // frames), frames)
+
+
+def returned_images(output: Any) -> list[np.ndarray]:
+    """The pictures (H, W, 3) uint8 in what a pipeline returned, transparent ones on white; an empty list for latents.
+    output: the pipeline's result, or any part of it: pictures, clips, arrays or tensors with values in [0, 1]."""
+    images: Any = getattr(output, "images", getattr(output, "frames", output))
+    if isinstance(images, tuple):
+        images = list(images[:1])  # the other parts are flags
+    if isinstance(images, list):  # a list of pictures, or of clips
+        return [*chain.from_iterable(map(returned_images, images))]
+    if torch.is_tensor(images) and images.ndim > 3 and images.shape[-3] == 3:  # latents have other channels
+        images = images.detach().movedim(-3, -1).float().cpu().numpy()  # numpy has no bfloat16
+    if isinstance(images, np.ndarray) and images.ndim > 3 and images.shape[-1] in (3, 4):
+        pixels = (images * 255).round().astype(np.uint8)
+        return returned_images(list(map(Image.fromarray, pixels.reshape(-1, *pixels.shape[-3:]))))
+    return [np.array(on_white(images))] if isinstance(images, Image.Image) else []
+
 
 FACTORS = ("vae_scale_factor", "vae_scale_factor_spatial", "vae_spatial_compression_ratio")
 """Pipelines' names for the number of pixels per latent, along a side."""
@@ -132,7 +183,3 @@ class Drawn:
         drawn = self.scale.size(lattice)
         size = drawn if shown is None else (shown.shape[0], shown.shape[1])
         return view_drawn(lattice, drawn, size, shown, may_cut=pixels is None)
-
-    def all_frames(self) -> list[Drawn]:
-        """Each frame of the clip; the picture itself, if it is none."""
-        return [replace(self, number=number) for number in range(len(self.frames))]

@@ -4,12 +4,12 @@ A run is one call of the pipeline. If the script captures a network alone, its w
 from top to bottom:
 
     the pipeline                   the recording     what it calls
-    pipe(…) begins                 draw, begin
+    pipe(…) begins                 draw, begin       a `Run`
       encode_prompt(…) returns                       hear_prompt (attention/network.py): the encoded prompt
       network(…) begins            before_network    AttentionRecorder.begin_call: the rows with it
                                                      read_text: which columns its words have, once
         its layers compute                           AttentionRecorder (attention/recorder.py)
-    pipe(…) returns                draw, end         AttentionRecorder.maps: a `Picture` for each row (pictures.py)
+    pipe(…) returns                draw, end         Run.drawn: a `Picture` for each row (pictures.py)
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 
-from ..attention.network import hear_prompt, without_compilation
+from ..attention.network import hear_prompt
 from ..attention.plan import Expected
 from ..attention.recorder import AttentionRecorder
 from ..attention.which_rows import Encoded, check_counts, copied, states_of
@@ -31,8 +31,8 @@ from ..files.messages import plural, show_bytes
 from ..masks.clips import frame_weights
 from ..models.hooks import NetworkInputs
 from ..models.saving_memory import memory_bytes
-from .pictures import Attention, Picture
-from .returned import counts_of, returned_images
+from .pictures import Attention, Picture, counts_of, returned_images
+from .plan import without_compilation
 from .which_columns import Named, ReadText, read_text
 
 
@@ -53,10 +53,8 @@ class Recording:
     """For each clip, the numbers of its frames, which are pictures."""
     outside: int = 0
     """How often the network ran while no run was in progress."""
-    arguments: Mapping[str, Any] | None = None
-    """The arguments of the pipeline's call, by name; empty for a network alone. None: no run is in progress."""
-    texts: list[ReadText] = field(default_factory=list)
-    """The text of each picture in this run; empty until a call of the network had it."""
+    run: Run | None = None
+    """The run in progress."""
 
     def clear(self) -> None:
         """Forget all pictures."""
@@ -73,37 +71,77 @@ class Recording:
                 output = call()
             self.end(output)
         finally:
-            self.arguments = None
+            self.run = None
             self.recorder.restart()
         return output
 
     def begin(self, arguments: Mapping[str, Any]) -> None:
-        """Begin a run. arguments: as in `arguments`."""
+        """Begin a run. arguments: as in `Run`."""
         if arguments.get("padding_mask_crop"):
             problem = "pastes what it draws into another image, where maps are not put"
             raise UserError("padding_mask_crop", problem, "cut the image, and paste it back yourself")
-        self.arguments = arguments
-        self.texts = []
-        self.recorder.restart()
+        self.run = Run(self.pipe, self.named, self.recorder, arguments)
         texts: dict[str, Sequence[str]] = {}
         if self.named.prompts:
             texts["prompt"] = self.named.prompts
         states = self.named.states
-        self.recorder.tell_prompt(Encoded(states or (), texts, is_named=states is not None))
+        self.recorder.restart(Encoded(states or (), texts, is_named=states is not None))
 
     def before_network(self, network: Any, inputs: NetworkInputs) -> None:
         """Begin to record the network call that runs next, if it belongs to a run. inputs: the call's."""
-        if self.arguments is None:
+        if self.run is None:
             self.outside += 1
+        else:
+            self.run.before_network(network, inputs)
+
+    def end(self, output: Any = None) -> None:
+        """End the run, and keep what was drawn. output: what the pipeline returned; None for a network alone."""
+        assert self.run is not None
+        pictures, frames = self.run.drawn(output)
+        if not pictures:
             return
+        first = len(self.pictures)
+        self.pictures += pictures
+        numbers = range(first, len(self.pictures))
+        self.image_numbers.append(numbers)
+        if self.run.are_clips:
+            self.clips += [numbers[start : start + frames] for start in range(0, len(numbers), frames)]
+
+    @property
+    def elsewhere(self) -> str:
+        """What to tell of calls of the network outside of a run; "" if there were none."""
+        if not self.outside:
+            return ""
+        times = plural(self.outside, "time")
+        return f"the network also ran {times} outside of the captured pipeline: capture the pipeline that runs it"
+
+
+@dataclass
+class Run:
+    """A run in progress. pipe, named, recorder: those of the recording."""
+
+    pipe: Any
+    named: Named
+    recorder: AttentionRecorder
+    arguments: Mapping[str, Any]
+    """The arguments of the pipeline's call, by name; empty for a network alone."""
+    texts: Sequence[ReadText] = ()
+    """The text of each picture; empty until the first step."""
+
+    @property
+    def are_clips(self) -> bool:
+        return self.recorder.plan.family.frames_dimension > 0
+
+    def before_network(self, network: Any, inputs: NetworkInputs) -> None:
+        """As in `Recording`."""
         recorder = self.recorder
-        prompt = recorder.missing_prompt
+        prompt = recorder.prompt
         embeds = self.arguments.get("prompt_embeds")
         try:
-            if prompt is not None and embeds is not None:  # Z-Image does not ask `encode_prompt` about them
-                recorder.tell_prompt(replace(prompt, states=copied(embeds)))
+            if prompt is not None and prompt.is_pending and embeds is not None:
+                recorder.prompt = replace(prompt, states=copied(embeds))  # Z-Image does not ask `encode_prompt`
             recorder.begin_call(network, inputs)
-            if recorder.call is not None and not self.texts:  # the run's first step
+            if recorder.call is not None and not self.texts:  # the first step
                 states = states_of(recorder.plan.family, inputs)
                 images = recorder.call.images
                 check_memory(images, recorder.plan.expected(recorder.call.lattice), states[0].device)
@@ -127,19 +165,18 @@ class Recording:
         read = partial(read_text, self.pipe, family, self.named, columns=columns, behind_pictures=behind)
         return [read(own, len(states[row])) for row, own in zip(call.rows, texts, strict=True)]
 
-    def end(self, output: Any = None) -> None:
-        """End the run, and keep what was drawn. output: what the pipeline returned; None for a network alone."""
+    def drawn(self, output: Any) -> tuple[list[Picture], int]:
+        """(pictures, frames) of the run, which has ended. frames: the number of pictures that are one clip; 1 for
+        images. output: what the pipeline returned; None for a network alone."""
         # 1. How much was drawn
-        assert self.arguments is not None
         images = list[Any]()
         if self.arguments.get("output_type") != "latent":
             images = returned_images(output)
         calls = self.recorder.calls
         latents = calls.latest.frames
-        are_clips = self.recorder.plan.family.frames_dimension > 0
-        counts = counts_of(len(self.texts), len(images), latents, are_clips=are_clips)
+        counts = counts_of(len(self.texts), len(images), latents, are_clips=self.are_clips)
         if not counts.expected:
-            return
+            return [], 1
 
         # 2. Its attention, or the error that explains why there is none
         outcomes: Sequence[Attention | UserError]
@@ -152,14 +189,7 @@ class Recording:
             self.recorder.fail(error, "the pipeline")
             assert self.recorder.error is not None
             outcomes = [self.recorder.error] * (counts.expected * counts.frames)
-
-        # 3. The pictures
-        first = len(self.pictures)
-        self.pictures += map(Picture, outcomes, chain(images, repeat(None)))
-        numbers = range(first, len(self.pictures))
-        self.image_numbers.append(numbers)
-        if are_clips:
-            self.clips += [numbers[start : start + counts.frames] for start in range(0, len(numbers), counts.frames)]
+        return [*map(Picture, outcomes, chain(images, repeat(None)))], counts.frames
 
     def _attention(self, frames: int, latents: int) -> list[Attention]:
         """The attention of each picture, or of each frame of each clip, which has that of its nearest latent frame.
@@ -171,14 +201,6 @@ class Recording:
         of_latents = list(map(Attention, texts, maps, apart))
         nearest = frame_weights(frames, latents).argmax(1)
         return [of_latents[clip * latents + latent] for clip, latent in product(range(len(self.texts)), nearest)]
-
-    @property
-    def elsewhere(self) -> str:
-        """What to tell of calls of the network outside of a run; "" if there were none."""
-        if not self.outside:
-            return ""
-        times = plural(self.outside, "time")
-        return f"the network also ran {times} outside of the captured pipeline: capture the pipeline that runs it"
 
 
 def check_memory(images: int, expected: Expected, device: torch.device) -> None:

@@ -71,7 +71,7 @@ def segment(image: ImageInput, *, model: str | Path | Model = "", **options: Any
     config, info = _configure(SegmentPhotosConfig, model, options)
     pixels = as_pixels(image)
     loaded, _ = _prepare(config, info, model)
-    view = view_photo(loaded, pixels, config.fit, config.size)
+    view = view_photo(loaded.sizes, pixels, config.fit, config.size)
     (segments,) = make_segments(loaded, [view], config.segment, seed=config.seed)
     return segments
 

@@ -21,11 +21,11 @@ from typing import Any
 import torch
 
 from ..attention.which_rows import Texts
-from ..config.names_in_texts import content_words
+from ..config.names_in_texts import content_words, find_weight
 from ..errors import UserError, first_line
 from ..models.families.family import Family
-from ..models.families.readers import TOKENIZERS, Reader
-from ..prompts.tokens import TokenizedPrompt, find_weight, read_prompt
+from ..models.families.inputs import TOKENIZERS, Reader
+from ..prompts.tokens import TokenizedPrompt, read_prompt
 
 Phrase = str | Sequence[int]
 """A word or phrase of the prompt, or the numbers of text columns. A column is the place of one token in the text."""
@@ -116,42 +116,36 @@ def phrase_name(phrase: Phrase) -> str:
 
 
 def read_text(
-    pipe: Any, family: Family, named: Named, texts: Texts, state_columns: int, columns: int, *, behind_pictures: bool
+    pipe: Any, family: Family, named: Named, texts: Texts, state_length: int, columns: int, *, behind_pictures: bool
 ) -> ReadText:
     """A text, read by the tokenizers of now.
 
-    pipe: the pipeline, or a network alone. named: what the script says about the text. state_columns: the number
+    pipe: the pipeline, or a network alone. named: what the script says about the text. state_length: the number
     of columns in the text's state, perhaps with padding. columns: the number of columns in the maps. behind_pictures:
     whether the text encoder read pictures before the text, so that columns count from the text's end.
     """
-    own = {part: texts.get(f"prompt_{number}") for number, part in enumerate(_tokenizers_of(pipe), 1)}
+    tokenizers = [part for part in TOKENIZERS if getattr(pipe, part, None) is not None]
+    own = {part: texts.get(f"prompt_{number}") for number, part in enumerate(tokenizers, 1)}  # the first: `prompt`
     try:
         readers = named.readers
         if readers is None:
             readers = family.readers(pipe) if own else ()
         readers = [reader for reader in readers if reader.first is not None]
         why_unknown = _why_unknown(pipe, family, named, texts, readers, columns)
-        if why_unknown:
-            return ReadText(texts, columns, why_unknown=why_unknown)
-        prompts = [own.get(reader.name) or texts.get("prompt", "") for reader in readers]
-        readings: list[TokenizedPrompt] = []
-        for reader, prompt in zip(readers, prompts, strict=True):
-            if family.network_part == "unet":
-                readings += _chunks(reader, prompt, columns)
-                continue
-            reading = read_prompt(_as_in_run(reader, readers, state_columns, columns), prompt)
-            if behind_pictures:
-                first = columns - len(reading.spans)
-                reading = reading._replace(reader=replace(reader, first=first, limit=len(reading.spans)))
-            readings.append(reading)
-        return ReadText(texts, columns, [*dict.fromkeys(prompts)], readings)
+        if not why_unknown:
+            prompts = [own.get(reader.name) or texts.get("prompt", "") for reader in readers]
+            readings: list[TokenizedPrompt] = []
+            for reader, prompt in zip(readers, prompts, strict=True):
+                if family.network_part == "unet":
+                    readings += _chunks(reader, prompt, columns)
+                elif behind_pictures:
+                    readings.append(_from_the_end(read_prompt(reader, prompt), columns))
+                else:
+                    readings.append(read_prompt(_as_in_run(reader, readers, state_length, columns), prompt))
+            return ReadText(texts, columns, [*dict.fromkeys(prompts)], readings)
     except Exception as error:  # a tokenizer, or a pipeline of one's own, may raise anything
-        return ReadText(texts, columns, why_unknown=f"the tokenizer cannot read the prompt ({first_line(error)})")
-
-
-def _tokenizers_of(pipe: Any) -> list[str]:
-    """The pipeline's names for its tokenizers. The first one reads `prompt`, the second `prompt_2`, and so on."""
-    return [part for part in TOKENIZERS if getattr(pipe, part, None) is not None]
+        why_unknown = f"the tokenizer cannot read the prompt ({first_line(error)})"
+    return ReadText(texts, columns, why_unknown=why_unknown)
 
 
 def _why_unknown(pipe: Any, family: Family, named: Named, texts: Texts, readers: Sequence[Reader], columns: int) -> str:
@@ -187,7 +181,13 @@ def _chunks(reader: Reader, prompt: str, columns: int) -> list[TokenizedPrompt]:
     return chunks
 
 
-def _as_in_run(reader: Reader, all_readers: Sequence[Reader], state_columns: int, columns: int) -> Reader:
+def _from_the_end(reading: TokenizedPrompt, columns: int) -> TokenizedPrompt:
+    """A text with its last token in the last column."""
+    count = len(reading.spans)
+    return reading._replace(reader=replace(reading.reader, first=columns - count, limit=count))
+
+
+def _as_in_run(reader: Reader, all_readers: Sequence[Reader], state_length: int, columns: int) -> Reader:
     """A transformer's tokenizer with the limit that it had in this run. The last tokenizer read one token for each
     column from its first column on:
 
@@ -197,7 +197,7 @@ def _as_in_run(reader: Reader, all_readers: Sequence[Reader], state_columns: int
     If padding comes before the text, the text ends at the last column.
     """
     first = reader.first or 0
-    limit = state_columns - first
+    limit = state_length - first
     if first < max(other.first or 0 for other in all_readers):
         limit = min(reader.limit, limit)
     return replace(reader, limit=limit, end=None if reader.end is None else columns)

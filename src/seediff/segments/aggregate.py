@@ -13,8 +13,8 @@ from typing import Literal
 
 import torch
 
-from ..attention.lattice import Grid, grid_text
 from ..errors import UserError
+from ..models.layers import Grid, grid_text
 
 Weights = Literal["proportional", "uniform"] | Sequence[float]
 """The weight of each resolution; `level_weights` explains the values."""

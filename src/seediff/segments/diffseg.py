@@ -13,8 +13,8 @@ from collections.abc import Sequence
 
 import torch
 
-from ..attention.lattice import Grid
 from ..errors import UserError
+from ..models.layers import Grid
 from .kmeans import kmeans
 
 FLOOR = 1e-12
@@ -41,7 +41,8 @@ def diffseg(
         rows = rows.cpu()  # it has no float64
     proposals = merge_rows(rows, size, num_points, kl_thresholds)
     if refine:
-        proposals = refine_proposals(rows, proposals)
+        labels, centres = kmeans(rows, len(proposals), initial=proposals)
+        proposals = centres[labels.bincount(minlength=len(centres)) > 0].to(rows.device)  # no empty clusters
     return proposals.unflatten(1, size)
 
 
@@ -100,13 +101,6 @@ def merge(proposals: torch.Tensor, threshold: float) -> torch.Tensor:
             merged.append(near.nonzero().squeeze(1))
     members = torch.cat(merged).to(proposals.device).split([len(group) for group in merged])
     return torch.stack([proposals[group].mean(0) for group in members])
-
-
-def refine_proposals(rows: torch.Tensor, proposals: torch.Tensor) -> torch.Tensor:
-    """The proposals (≤ P, N) after K-Means on the rows (N, N), without empty clusters. proposals: (P, N), from which
-    K-Means starts."""
-    labels, centres = kmeans(rows, len(proposals), initial=proposals)
-    return centres[labels.bincount(minlength=len(centres)) > 0].to(rows.device)
 
 
 def symmetric_kl(anchors: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:

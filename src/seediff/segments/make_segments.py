@@ -16,9 +16,8 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from ..attention.lattice import Grid
 from ..attention.maps import AttentionMaps
-from ..attention.see_photos import capture_clean, encode_images, run_clean
+from ..attention.see_photos import batches_by_shape, capture_clean, encode_images, run_clean
 from ..config.methods import SegmentConfig
 from ..drawing.colours import shown_ids
 from ..drawing.overlays import draw_named, magnify
@@ -26,12 +25,12 @@ from ..drawing.shown import as_html
 from ..files.label_maps import resize_nearest
 from ..files.messages import plural
 from ..masks.results import as_detections
+from ..models.layers import Grid
 from ..models.load import Model
-from ..view import View, batches_by_shape
+from ..view import View
 from .aggregate import aggregate, level_weights
-from .diffcut import cut_features
+from .diffcut import capture_features, cut_features
 from .diffseg import anchor_positions, diffseg
-from .features import capture_features
 from .kmeans import check_k, kmeans
 from .labelling import follow_edges, label
 
@@ -42,7 +41,7 @@ MethodInput = AttentionMaps | torch.Tensor
 """What a method divides: self-attention whose rows sum to 1, or the encoder's features as a tensor (C, h, w)."""
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Segments:
     """Segments of one photograph. Notebooks show them as a picture."""
 
@@ -129,7 +128,11 @@ def label_view(view: View, proposals: torch.Tensor, config: SegmentConfig) -> Se
     """The segments of a picture. proposals: (P, h, w) of the part that the model saw or drew."""
     label_map = follow_edges(view.part, label(proposals, view.window.shape), config)
     scores = _scores(label_map, proposals.double(), config)
-    return Segments(view.paste(label_map[view.kept.slices], -1), scores, view.pixels)
+    if view.inside != view.window:  # a segment may lie outside of the picture
+        ids, numbers = np.unique(label_map[view.kept.slices], return_inverse=True)
+        label_map = numbers.reshape(view.kept.shape).astype(np.int32)
+        scores = tuple(scores[number] for number in ids)
+    return Segments(view.paste(label_map, -1), scores, view.pixels)
 
 
 def _scores(label_map: np.ndarray, proposals: torch.Tensor, config: SegmentConfig) -> tuple[float, ...]:

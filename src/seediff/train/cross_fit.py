@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from ..config.sides import lone_sides
+from ..config.class_names import lone_sides
 from ..config.train import TrainConfig
 from ..dataset import native
 from ..dataset.dataset import Dataset

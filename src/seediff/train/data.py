@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image
 
-from ..config.sides import mirrored_ids
+from ..config.class_names import mirrored_ids
 from ..config.train import TrainConfig
 from ..dataset.sample import Sample
 from ..files.label_maps import IGNORE

@@ -10,10 +10,11 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from ..config.sides import lone_sides
-from ..config.train import TrainConfig, find_begun, make_config, with_device
+from ..config.class_names import lone_sides
+from ..config.train import TINY_WEIGHTS, TrainConfig, make_config, with_device
 from ..files.messages import plural, show_bytes
 from ..files.outputs import check_writable, free_bytes
+from .record import find_begun
 from .stages import TrainingData, data_fingerprint
 
 SMALL = 256
@@ -41,7 +42,9 @@ def choose_defaults(
         lines.append(f"images are not mirrored, because the other side of {alone} is no class; --flip mirrors them")
     if begun is not None and begun.architecture == config.architecture:
         chosen |= {name: getattr(begun, name) for name in AS_BEGUN}
-    elif "backbone" not in config.given and ("weights" not in config.given or config.tiny_has_weights):
+    elif "backbone" not in config.given and (
+        "weights" not in config.given or config.weights in TINY_WEIGHTS[config.architecture]
+    ):
         why = _why_tiny(config, data)
         if why:
             chosen["backbone"] = "tiny"

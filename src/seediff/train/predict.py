@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..config.sides import mirrored_ids
+from ..config.class_names import mirrored_ids
 from ..config.train import LARGEST_SIDE
 from ..dataset.split import positions_of
 from ..devices import check_device, default_device

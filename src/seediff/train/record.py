@@ -19,12 +19,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..config.settings import differences
-from ..config.train import DAMAGED, TrainConfig, find_begun, with_device
+from ..config.settings import differences, load_config
+from ..config.train import TrainConfig, with_device
 from ..dataset.sample import Sample
 from ..errors import UserError, first_line
 from ..files.messages import show_json
-from ..files.outputs import CARD, write_atomic
+from ..files.outputs import CARD, CONFIG, check_outside, write_atomic
 from ..files.reading import read_json, read_lines
 from ..files.tensors import read_header, write_tensors
 from .stages import image_digest
@@ -39,6 +39,7 @@ NUMBERS: dict[str, str] = {
 }
 """Column of losses.csv, behind the columns `step` and `stage` → the format of its numbers."""
 CHECKPOINT, OF_CHECKPOINT = "checkpoint.safetensors", "the state of a training"
+DAMAGED = "holds a training that is damaged or of another version of seediff"
 HISTORY = "history"
 """A checkpoint's tensor (steps, len(NUMBERS)) float64 with the numbers of every step, rounded as in losses.csv; NaN: no
 number."""
@@ -122,6 +123,23 @@ def read_state(path: Path) -> TrainingProgress:
     state = file.about("state", TrainingProgress, OF_CHECKPOINT)
     file.check(HISTORY, "F64", (state.step, len(NUMBERS)), OF_CHECKPOINT)
     return state
+
+
+def find_begun(out: Path) -> TrainConfig | None:
+    """The configuration of the training in a folder; None for an empty or missing folder. Raises UserError if the
+    folder holds anything else."""
+    entries = out.iterdir() if out.is_dir() else ()
+    names = [entry.name for entry in entries if not entry.name.startswith(".")]
+    if not names:
+        check_outside(out)
+        return None
+    if CONFIG not in names:
+        problem = f"not empty, and not a training of SeeDiff (it holds {min(names)})"
+        raise UserError(out, problem, "choose another folder")
+    try:
+        return load_config(out / CONFIG, TrainConfig)
+    except UserError as error:
+        raise UserError(out, f"{DAMAGED} ({error})", "choose another folder") from error
 
 
 def find_state(out: Path, config: TrainConfig, new: TrainingProgress) -> TrainingProgress:

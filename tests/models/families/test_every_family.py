@@ -37,7 +37,7 @@ from seediff.config.methods import CaptureConfig
 from seediff.config.runs import GenerateConfig
 from seediff.masks.presence import denoising_errors
 from seediff.models.families import families
-from seediff.models.families.qwen_image_21 import QWEN_IMAGE_21
+from seediff.models.families.qwen_image import QWEN_IMAGE_21
 from seediff.models.layers import KINDS, block_names
 from seediff.models.load import load_model
 

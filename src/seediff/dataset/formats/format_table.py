@@ -17,8 +17,7 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 from cyclopts import Group, Parameter
 
-from ...config.class_files import name_of_zero, parse_classes
-from ...config.class_names import reserved_id
+from ...config.class_names import name_of_zero, parse_classes, reserved_id
 from ...config.fields import WORD, Count, Seed, Share, check_fields, read_names
 from ...errors import UserError
 from ...files.reading import check_unpacked, parse_json, read_json

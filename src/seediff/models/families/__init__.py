@@ -1,5 +1,5 @@
 """The families of models, one for each architecture whose attention can be captured: finds them by the classes of their
-pipelines and networks. family.py says what a family has; inputs.py and readers.py, what its methods take and return."""
+pipelines and networks. family.py says what a family has; inputs.py, what its methods take and return."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from .family import Family
 from .inputs import class_names
 
 FILES = (
-    "unet.SD", "unet.SDXL", "sd3.SD3", "flux.FLUX", "flux2.FLUX2", "flux2.FLUX2_KLEIN", "pixart.PIXART",
-    "z_image.Z_IMAGE", "flux.CHROMA", "qwen_image.QWEN_IMAGE", "qwen_image_21.QWEN_IMAGE_21", "krea2.KREA2",
+    "unet.SD", "unet.SDXL", "sd3.SD3", "flux.FLUX", "flux.FLUX2", "flux.FLUX2_KLEIN", "pixart.PIXART",
+    "z_image.Z_IMAGE", "flux.CHROMA", "qwen_image.QWEN_IMAGE", "qwen_image.QWEN_IMAGE_21", "krea2.KREA2",
 )  # fmt: skip
 """`file.NAME` of every family that draws images, in the order of lists for users."""
 

@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from inspect import signature
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -19,8 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from ...errors import UserError
 from ..hooks import NetworkInputs
 from ..layers import CROSS, SELF, Kind, Layer, LayerChoice, block_names, block_numbers, by_kind, refuse_adapters
-from .inputs import CallShape, DrawRequest, latents_of, plain_arguments, state_columns
-from .readers import Reader
+from .inputs import PLAIN_ARGUMENTS, CallShape, DrawRequest, Reader, latents_of, state_columns
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,8 +60,54 @@ def pixels_per_latent(vae: PartConfig) -> int:
     return 2 ** (len(vae["block_out_channels"]) - 1)
 
 
+class Diffusion:
+    """What the networks of a family are shown of photographs, and what they predict: by default as in DDPM. pipe: the
+    loaded pipeline."""
+
+    def latents(self, pipe: Any, pixels: Tensor) -> Tensor:
+        """(B, C, h, w): the latents of photographs, scaled as the network expects them. They are the means of the
+        autoencoder's distributions. pixels: (B, 3, H, W) in [−1, 1]."""
+        config = pipe.vae.config
+        if OF_VIDEOS in config:  # for which a picture is a video of one frame
+            mean = pipe.vae.encode(pixels.unsqueeze(2)).latent_dist.mean.squeeze(2)
+        else:
+            mean = pipe.vae.encode(pixels).latent_dist.mean
+        if config.get("latents_mean") and config.get("latents_std"):
+            shift, deviation = (mean.new_tensor(config[f"latents_{key}"]).view(1, -1, 1, 1) for key in ("mean", "std"))
+            mean = (mean - shift) / deviation
+        return (mean - (config.get("shift_factor") or 0)) * config.get("scaling_factor", 1)
+
+    def has_noise_schedule(self, pipe: Any) -> bool:
+        """Whether the scheduler says how noisy each noise level is. Level 0 has the least noise."""
+        return getattr(pipe.scheduler, "alphas_cumprod", None) is not None
+
+    def mix(self, pipe: Any, timestep: int) -> tuple[float, float]:
+        """(a, b): a · clean + b · noise is a latent at a noise level (DDPM, eq. 4). timestep: the level."""
+        signal = float(pipe.scheduler.alphas_cumprod[timestep])
+        return signal**0.5, (1 - signal) ** 0.5
+
+    def target(self, pipe: Any, timestep: int, latents: Tensor, noise: Tensor) -> Tensor:
+        """(B, C, h, w): what `Model.denoise` would return if it predicted perfectly. timestep: the noise level.
+        latents: (B, C, h, w), without noise. noise: (B, C, h, w), what was mixed into them."""
+        a, b = self.mix(pipe, timestep)
+        predicted = pipe.scheduler.config.get("prediction_type", "epsilon")
+        return {"epsilon": noise, "sample": latents, "v_prediction": a * noise - b * latents}[predicted]
+
+    def timestep_input(self, timestep: float) -> float:
+        """The network's input for a noise level, of which there are 1000."""
+        return timestep
+
+    def pack(self, latents: Tensor) -> Any:
+        """Latents (B, C, h, w) as the network's input."""
+        return latents
+
+    def unpack(self, predicted: Any, size: Sequence[int]) -> Tensor:
+        """The inverse for the network's output. size: (C, h, w)."""
+        return predicted[:, : size[0]]  # a learnt variance may follow
+
+
 @dataclass(frozen=True)
-class Family:
+class Family(Diffusion):
     """A family of models. Under each heading stand its facts, as fields, and then what it does, as methods. The methods
     fit most families; a family overrides what differs.
 
@@ -257,61 +303,18 @@ class Family:
             "guidance_scale": 0.0 if self.from_zero and scale <= 1 else scale,
             "generator": list(drawing.generators),
             "output_type": "np",
-            **plain_arguments(pipe.__call__),
+            **{name: value for name, value in PLAIN_ARGUMENTS.items() if name in signature(pipe.__call__).parameters},
         }
         if self.reads_negative(pipe, drawing.guidance_scale):
             arguments["negative_prompt"] = [drawing.negative_prompt] * len(drawing.prompts)
         return arguments
-
-    # Photographs
-
-    def latents(self, pipe: Any, pixels: Tensor) -> Tensor:
-        """(B, C, h, w): the latents of photographs, scaled as the network expects them. They are the means of the
-        autoencoder's distributions. pixels: (B, 3, H, W) in [−1, 1]."""
-        config = pipe.vae.config
-        if OF_VIDEOS in config:  # for which a picture is a video of one frame
-            mean = pipe.vae.encode(pixels.unsqueeze(2)).latent_dist.mean.squeeze(2)
-        else:
-            mean = pipe.vae.encode(pixels).latent_dist.mean
-        if config.get("latents_mean") and config.get("latents_std"):
-            shift, deviation = (mean.new_tensor(config[f"latents_{key}"]).view(1, -1, 1, 1) for key in ("mean", "std"))
-            mean = (mean - shift) / deviation
-        return (mean - (config.get("shift_factor") or 0)) * config.get("scaling_factor", 1)
-
-    def has_noise_schedule(self, pipe: Any) -> bool:
-        """Whether the scheduler says how noisy each noise level is. Level 0 has the least noise."""
-        return getattr(pipe.scheduler, "alphas_cumprod", None) is not None
-
-    def mix(self, pipe: Any, timestep: int) -> tuple[float, float]:
-        """(a, b): a · clean + b · noise is a latent at a noise level (DDPM, eq. 4). timestep: the level."""
-        signal = float(pipe.scheduler.alphas_cumprod[timestep])
-        return signal**0.5, (1 - signal) ** 0.5
-
-    def target(self, pipe: Any, timestep: int, latents: Tensor, noise: Tensor) -> Tensor:
-        """(B, C, h, w): what `Model.denoise` would return if it predicted perfectly. timestep: the noise level.
-        latents: (B, C, h, w), without noise. noise: (B, C, h, w), what was mixed into them."""
-        a, b = self.mix(pipe, timestep)
-        predicted = pipe.scheduler.config.get("prediction_type", "epsilon")
-        return {"epsilon": noise, "sample": latents, "v_prediction": a * noise - b * latents}[predicted]
-
-    def timestep_input(self, timestep: float) -> float:
-        """The network's input for a noise level, of which there are 1000."""
-        return timestep
-
-    def pack(self, latents: Tensor) -> Any:
-        """Latents (B, C, h, w) as the network's input."""
-        return latents
-
-    def unpack(self, predicted: Any, size: Sequence[int]) -> Tensor:
-        """The inverse for the network's output. size: (C, h, w)."""
-        return predicted[:, : size[0]]  # a learnt variance may follow
 
 
 @dataclass(frozen=True)
 class FlowMatching(Family):
     """Families trained by flow matching: at noise level t of 1000, the share of noise is t / 1000."""
 
-    LEVELS: ClassVar[int] = 1000
+    NOISE_LEVELS: ClassVar[int] = 1000
     """The number of noise levels."""
 
     half: str = "bfloat16"
@@ -324,7 +327,7 @@ class FlowMatching(Family):
         return hasattr(pipe.scheduler, "sigmas")
 
     def mix(self, pipe: Any, timestep: int) -> tuple[float, float]:
-        return 1 - timestep / self.LEVELS, timestep / self.LEVELS
+        return 1 - timestep / self.NOISE_LEVELS, timestep / self.NOISE_LEVELS
 
     def target(self, pipe: Any, timestep: int, latents: Tensor, noise: Tensor) -> Tensor:
         return noise - latents

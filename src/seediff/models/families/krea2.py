@@ -12,8 +12,8 @@ from functools import partial
 from typing import Any
 
 from ..layers import TEXT_FIRST
+from .inputs import Reader, prefixed
 from .packed import Packed
-from .readers import Reader, prefixed
 
 
 class Krea2(Packed):

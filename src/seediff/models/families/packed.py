@@ -33,7 +33,7 @@ class Packed(FlowMatching):
         return CallShape(len(latents_of(inputs)), height, width, state_columns(inputs), shown=tuple(shown))
 
     def timestep_input(self, timestep: float) -> float:
-        return timestep / self.LEVELS
+        return timestep / self.NOISE_LEVELS
 
     def pack(self, latents: Tensor) -> Any:
         return pack(latents)[0]

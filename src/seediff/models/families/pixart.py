@@ -7,8 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from .family import Family
-from .inputs import class_names
-from .readers import Reader, stripped
+from .inputs import Reader, class_names, stripped
 
 ALPHA, SIGMA = "PixArtAlphaPipeline", "PixArtSigmaPipeline"
 T5_TOKENS = {ALPHA: 120, SIGMA: 300}

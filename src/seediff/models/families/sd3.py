@@ -12,7 +12,7 @@ from typing import Any
 
 from ..layers import JOINT, SELF, Layer, refuse_adapters
 from .family import CLIP_TOKENS, FlowMatching, PartConfig, Sizes
-from .readers import Reader
+from .inputs import Reader
 
 MMDIT_TENSOR = "joint_blocks.0.x_block.attn.qkv.weight"
 

@@ -17,8 +17,7 @@ from typing import Any
 from ...errors import UserError
 from ..layers import Kind, Layer, LayerChoice, block_numbers, refuse_adapters
 from .family import Family, PartConfig, Sizes, Tensor
-from .inputs import DrawRequest
-from .readers import Reader
+from .inputs import DrawRequest, Reader
 
 UNET_TENSOR = "output_blocks.0.0.in_layers.0.weight"
 

@@ -13,8 +13,7 @@ from ...errors import UserError
 from ..hooks import NetworkInputs
 from ..layers import TEXT_FIRST, Layer
 from .family import Family
-from .inputs import CallShape, latents_of, state_columns
-from .readers import Reader
+from .inputs import CallShape, Reader, latents_of, state_columns
 from .unet import SD
 
 

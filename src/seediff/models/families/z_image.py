@@ -16,8 +16,7 @@ from typing import Any
 from ..hooks import NetworkInputs
 from ..layers import JOINT, SELF
 from .family import FlowMatching, Tensor
-from .inputs import CallShape, latents_of
-from .readers import Reader, chat_prompt, qwen_chat
+from .inputs import CallShape, Reader, chat_prompt, latents_of, qwen_chat
 
 FILLED = 32
 """Numbers of rows of picture and caption are each padded to a multiple of this."""
@@ -35,7 +34,7 @@ class ZImage(FlowMatching):
         return (Reader("tokenizer", pipe.tokenizer, self.text_columns, wrap=partial(chat_prompt, chat)),)
 
     def timestep_input(self, timestep: float) -> float:
-        return 1 - timestep / self.LEVELS  # the share of picture instead of noise
+        return 1 - timestep / self.NOISE_LEVELS  # the share of picture instead of noise
 
     def pack(self, latents: Tensor) -> Any:
         return list(latents.unsqueeze(2))
