@@ -1,9 +1,13 @@
+import ast
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
 from refusals import user_error
+from torch.utils._device import _device_constructors
 
+import seediff
 from seediff import devices
 from seediff.config.train import make_config, with_device
 from seediff.devices import BF16_SWITCH, check_device, default_device, has_bfloat16, mixed_precision
@@ -84,3 +88,21 @@ def test_devices_that_are_not_there_are_refused():
     built = "available: .*cpu" if torch.version.cuda else r"this PyTorch was built for CPUs only; install one for CUDA"
     with user_error(rf"^device: cuda:99: is not available.* {built}"):
         check_device("cuda:99")
+
+
+WHOLE = ("torch.arange", "torch.randint")
+"""Their numbers are whole whatever a script chooses, if those that they are given are."""
+
+
+def test_every_new_tensor_says_its_device_and_number_format():
+    """Otherwise a script's `torch.set_default_device` or `set_default_dtype` would decide."""
+    makers = {f"torch.{maker.__name__}" for maker in _device_constructors()}
+    silent = []
+    for path in Path(seediff.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in makers:
+                said = {keyword.arg for keyword in node.keywords}
+                needed = {"device"} if ast.unparse(node.func) in WHOLE else {"device", "dtype"}
+                if None not in said and not said >= needed:
+                    silent.append(f"{path.name}, line {node.lineno}: {ast.unparse(node)}")
+    assert not silent

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 CLASS = re.compile(r"^((\w+\.)*[A-Z]\w*(Error|Exception): *)+")
 """Matches the names of exception classes at the beginning of a line, such as `ValueError: `."""
@@ -77,6 +78,32 @@ def first_line(error: BaseException) -> str:
             break
     line = re.split(r"\. +(?=[A-Z])", line)[0].rstrip(" :.")
     return shorten(line) or re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__).lower()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out. Some libraries raise RuntimeError or OSError with one of these
+    texts: torch on cpu and mps, and Pillow."""
+    texts = ("DefaultCPUAllocator", "can't allocate memory", "MPS backend out of memory", "Invalid buffer size")
+    texts += ("out of memory error",)
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, RuntimeError | OSError) and any(text in str(error) for text in texts))
+    )
+
+
+@contextmanager
+def foreign_errors(subject: object, problem: str, fix: str = "") -> Iterator[None]:
+    """Turns any error of the block, in which a library reads a foreign file, into a UserError: libraries raise nearly
+    anything for a broken file. A lack of memory is no fault of the file, and stays what it is.
+
+    subject, problem, fix: as for UserError; the error's first line follows the problem in brackets."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, UserError) or is_out_of_memory(error):
+            raise
+        raise UserError(subject, f"{problem} ({first_line(error)})", fix) from error
 
 
 def system_reason(error: OSError) -> str:

@@ -111,12 +111,12 @@ def _results(pool: ProcessPoolExecutor, ahead: int, chunk: int, arguments: Itera
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Processes that are started in the block ignore Ctrl-C, even while they import. In this process, a Ctrl-C takes
-    effect at the end of the block."""
+    """Processes that are started in the block ignore Ctrl-C and SIGTERM, even while they import. In this process, these
+    take effect at the end of the block."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield
     finally:

@@ -159,25 +159,6 @@ def test_maps_are_of_what_attention_is_given(unet, name, above):
         assert largest_difference(recorder, products) < 1e-6
 
 
-def unsliced(unet):
-    from diffusers.models.attention_processor import AttnProcessor
-
-    unet.set_attn_processor(AttnProcessor())
-
-
-def sliced(unet):
-    unet.set_attention_slice("max")
-
-
-@pytest.mark.parametrize("change", [unsliced, sliced])
-def test_what_does_not_use_pytorchs_function_is_refused(unet, change):
-    change(unet)
-    said = "computes attention in another way than by PyTorch's scaled_dot_product_attention; use diffusers' default"
-    with user_error(said), torch.no_grad(), captured(unet) as recorder:
-        draw(unet)
-        recorder.maps([{}] * 2, [""] * 2)
-
-
 def test_backends_of_diffusers(loaded):
     """Those that call PyTorch's function."""
     model = loaded("qwen_image")

@@ -117,7 +117,7 @@ BAD = [
     ("mask a --classes b --steps 20", "--steps; the name here: --timesteps TIMESTEPS (photographs are not drawn in"),
     ("segment a --num-segments 5", "--num-segments; the name here: -k K (with --method kmeans) ("),
     ("train --data pets --out seg", "--data; the name here: DATA (without an option) ("),
-    ("export pets coco --out o", "seediff: --to is missing ("),
+    ("export pets coco --out o", "seediff: --to is missing; unexpected argument 'coco'; "),
     ("mask {tmp}/p.png dog --out o", "dog: no such file or folder; a class is an option: --classes dog"),
     ("nope", 'seediff: Unknown command "nope".'),
     (f"{DRAW} --classes dog,house", "--classes: model 'mini' does not know 'house'"),
@@ -268,7 +268,7 @@ def test_each_word_of_a_prompt_has_a_heat_map(
 
 
 def test_full_disk_is_one_line_and_can_be_continued(tmp_path, capsys, monkeypatch):
-    out, before = tmp_path / "pets", signal.getsignal(signal.SIGTERM)  # of this process, which may have run Ray
+    out = tmp_path / "pets"
     replace = Path.replace
 
     def full(part, path):
@@ -299,7 +299,6 @@ def test_full_disk_is_one_line_and_can_be_continued(tmp_path, capsys, monkeypatc
             patch.setattr(Path, "replace", terminated)
             assert main([*BASE, "--out", str(folder)]) == 143
         assert capsys.readouterr().err.endswith(f"run the same command to continue{further}\n")
-    assert signal.getsignal(signal.SIGTERM) is before
     assert main([*BASE, "--out", str(out)]) == 0
     said = capsys.readouterr().out
     assert re.search(r"dog +│ +2 ", said)
@@ -326,7 +325,7 @@ def test_out_of_memory_is_no_fault(tmp_path, capsys, monkeypatch, error):
 
     draw_by(monkeypatch, too_large)
     said = refused(capsys, *BASE, "--out", tmp_path / "out")
-    assert "out of memory; use a smaller --batch-size or --size, or --offload model on a GPU" in said
+    assert re.search(r"out of memory \(.*\); use a smaller --batch-size or --size.*, or --offload model on a GPU", said)
 
 
 @pytest.mark.parametrize(("debug", "raised"), [("", False), ("1", True)])

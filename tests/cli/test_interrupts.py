@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from items import write_pets
 from patience import PATIENCE, wait_until
+from refusals import refused
+
+from seediff.files.outputs import open_folder
 
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
 
@@ -44,3 +47,31 @@ def test_interrupted_with_workers(tmp_path_factory, tmp_path):
         return
     assert said == "seediff: interrupted\n"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_terminated_it_says_a_line_and_leaves_nothing(tmp_path, capsys, monkeypatch):
+    pets = write_pets(tmp_path / "pets", 4)
+    out, rename = tmp_path / "out", Path.rename
+
+    def terminated(path, target):
+        if target == out:
+            signal.raise_signal(signal.SIGTERM)
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", terminated)
+    assert refused(capsys, "export", pets, "--to coco --out", out, code=143) == "seediff: terminated\n"
+    assert [*tmp_path.iterdir()] == [pets]
+
+
+def test_of_a_set_that_is_being_made_it_says_so_and_of_a_pipe_what_it_is(tmp_path, capsys):
+    pets = write_pets(tmp_path / "pets", 4)
+    (pets / "masks/000001.png").unlink()
+    os.mkfifo(pets / "masks/000001.png")
+    assert "masks/000001.png: is a folder, a pipe or a device" in refused(capsys, "stats", pets)
+    (pets / ".batches").mkdir()
+    (pets / "metadata.jsonl").unlink()
+    with open_folder(pets):
+        for command in ("check", "look", "stats"):
+            assert f"in use by another run (process {os.getpid()})" in refused(capsys, command, pets)
+    (pets / ".lock").write_text("a run that was killed")
+    assert "the run that makes it is not finished" in refused(capsys, "check", pets)

@@ -1,10 +1,12 @@
 import csv
+import errno
 import json
 import sys
 import types
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from seediff.dataset.dataset import Dataset
 from seediff.dataset.formats.format_table import READ
 from seediff.dataset.formats.public_sets import CAMVID_CLASSES
 from seediff.dataset.sample import Sample
+from seediff.evaluate import page
 from seediff.evaluate.evaluation import evaluate, score_tables
 from seediff.evaluate.notes import notes
 from seediff.files.image_files import compress_image
@@ -121,6 +124,17 @@ def test_labels_that_nobody_has_checked_are_told(tmp_path):
     assert run(pets, "--data", pets, "--out", tmp_path / "report", "--draws", 5) == 0
     assert "A model made these masks; nobody has checked them." in notes(evaluate(pets, pets, draws=5))
     assert "100.0% <small>against 4 unchecked masks</small>" in (tmp_path / "report/evaluation.html").read_text()
+
+
+def test_a_report_is_there_whole_or_not_at_all(tmp_path, capsys, monkeypatch):
+    pets, report = write_pets(tmp_path / "pets"), tmp_path / "report"
+    words = ("evaluate", pets, "--data", pets, "--out", report, "--draws", 5, "--quiet")
+    with monkeypatch.context() as patch:
+        patch.setattr(page, "write_json", Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
+        assert "No space left" in refused(capsys, *words)
+    assert [*tmp_path.iterdir()] == [pets]
+    assert main([*map(str, words)]) == 0
+    assert "is not empty; choose another folder (if seediff wrote this one, it is complete)" in refused(capsys, *words)
 
 
 def test_several_others_are_each_compared_with_the_first(voc, predictions, tmp_path, capsys):

@@ -43,7 +43,9 @@ def test_damaged_toml_is_refused_in_a_line(tmp_path, text):
         ("a: 1\n[b]: 2", "line 2: is not YAML: found unhashable key"),
         ("a: 1\n---\na: 2", "is not YAML: but found another document"),
         ("- 1", "must be an object, not"),
+        ("a: " + "[" * 20_000, "is nested too deeply"),
     ],
+    ids=range(6),
 )
 def test_damaged_yaml_is_refused_in_a_line(tmp_path, text, said):
     path = tmp_path / "data.yaml"

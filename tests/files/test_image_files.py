@@ -1,7 +1,9 @@
 import io
 import struct
+import sys
 import warnings
 import zlib
+from base64 import b85decode
 from contextlib import suppress
 
 import numpy as np
@@ -13,7 +15,8 @@ from refusals import user_error
 
 from seediff.dataset.encoding import encode_grey, encode_mask
 from seediff.errors import UserError
-from seediff.files.image_files import as_stored, open_image, read_pixels
+from seediff.files.image_files import as_stored, open_image, read_photo, read_pixels
+from seediff.files.photo_files import find_photos
 
 
 def png_of(width, height):
@@ -109,3 +112,34 @@ def test_no_changed_byte_gives_other_labels(dtype, encode):
             others.append(read_pixels(changed, "a mask")[0])
     assert all(np.array_equal(one, pixels) for one in others)
     assert len(others) < 20  # behind the pixels
+
+
+HEIC = zlib.decompress(b85decode(
+    "c-muNV30{GsVvAy%}izhg51nBLl8SRGck>Uf$?~5YDppk1Sn>t<P<^K3<a6VB@Af5Br_);Y>0~k0}}%yh{gCCLIXhxPz(r|{NW-hKx~njnU@CUfn-I"
+    "2oK&zfpqh-bWJ3ldK}L`g*NRNAa=wDhl3WI;N=CNKf}#Q-`)OuDaz2nQ1?qKXWCjUM04tLF!0_kqj~@&S{LBeJ9TE<VJdFSUgA_1>R4{{(+%6`EM4+"
+    "Um6C)#<%mRf*)@iTS&3g7gae+bu0|QS3NVp{lsG7}%@nG@6PM{sa$@w`&dC55yKv7->MxYV~k<8+PRH$zqpjab0ClTZ@35eSn1VHrv|Nn1*!T?BLfQ"
+    "E%YL1slJNFy@`2M3Vi%q+?;0Xm04GP58T7AK5Azc(^5v$nJWIZ~NLscBFNzT}kRWN<8i?3j?7k_d{f1P#XZ!ip;kX8d@w>HRm2@8?-=JO0*H`YgY^^"
+    "?hZme#=}X_bImvDib~>&bY}n@tf^=@!E4omLJZE7t4GWzL<AnWlHrL7q`=&J)f{$_P?R-5T;PezsK!TVW94gb8J^-Q$c=agG7<9FM}44$HBnJC<F>c"
+    "P*6df1^~>AiZl"
+))  # fmt: skip
+"""24 × 16 pixels, the upper half red, the lower half blue and green; and a turn by 90 degrees, as phones write it."""
+
+
+@pytest.mark.parametrize("name", ["IMG_1.HEIC", "named.jpg"])
+def test_a_photograph_of_a_phone_is_turned_once_or_both_ways_out_are_named(tmp_path, monkeypatch, name):
+    (tmp_path / name).write_bytes(HEIC)
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "pi_heif", None)
+        with user_error(rf"{name}: is HEIC, .*; `pip install 'seediff\[heic\]'`, or save it as JPEG$"):
+            read_photo(tmp_path / name)
+    pytest.importorskip("pi_heif", reason="pip install 'seediff[heic]'")
+    pixels = read_photo(tmp_path / name)
+    assert pixels.shape == (24, 16, 3)
+    assert np.argmax(pixels[[2, 2, -3], [2, -3, 2]], 1).tolist() == [2, 0, 1]
+    assert find_photos([tmp_path]).photos[0].file_name == name
+
+
+def test_what_cuts_a_photograph_off_is_no_end(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(encoded("JPEG", 1, "")[:-200])
+    with user_error(r"a.jpg: cannot be read as an image \(.*truncated.*\); if another program shows it, save it there"):
+        read_photo(tmp_path / "a.jpg")

@@ -80,8 +80,8 @@ def test_what_is_beside_pictures_is_counted_and_an_output_left_out(tmp_path, mon
         ["_a_/b_.png", "a.jpg"],
         "1 other file skipped: 1 .txt",
     )
-    touch(tmp_path, "in/1.HEIC", "in/2.heic", "in/3.mov", "in/LICENSE")
-    note = "5 other files skipped: 2 .heic, 1 .mov, 1 without a suffix, 1 .txt"
+    touch(tmp_path, "in/1.PSD", "in/2.psd", "in/3.mov", "in/LICENSE")
+    note = "5 other files skipped: 2 .psd, 1 .mov, 1 without a suffix, 1 .txt"
     assert sorted(find_photos(["in"]).note.split(", ")) == sorted(note.split(", "))
     for given in ("in/new", "in/new/c.jpg"):
         with user_error(f"{given}: is inside the output folder"):

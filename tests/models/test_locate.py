@@ -56,7 +56,7 @@ def test_a_model_whose_licence_is_not_accepted(hub):
     hub[0][hub_id] = GatedRepoError("closed", response=answer)
     for switch, file in ((enable_progress_bars, names.INDEX), (disable_progress_bars, "a.safetensors")):
         switch()
-        with user_error(f"^model: {hub_id} cannot be fetched from the hub: closed; check its name, its licence"):
+        with user_error(rf"^model: {hub_id} cannot be fetched from the hub \(closed\); check its name, its licence"):
             names.fetch_file(hub_id, file)
         assert are_progress_bars_disabled() == (switch is disable_progress_bars)  # as before
 
@@ -142,7 +142,7 @@ def test_any_other_hub_id_is_asked_for_its_small_files_once(hub, tmp_path, monke
         assert (config.steps, config.guidance_scale) == (28, 3.5)
     assert asked == SMALL
     monkeypatch.setattr(names, "cached_file", lambda *_: None)
-    with user_error("owner/absent cannot be fetched from the hub: no network; check its name"):
+    with user_error(r"owner/absent cannot be fetched from the hub \(no network\); check its name"):
         configured(GenerateConfig, {"classes": ("dog",), "model": "owner/absent"}, planned=True)
     assert describe_here("owner/other") is None  # without being asked to fetch
 

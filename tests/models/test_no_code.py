@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -106,6 +107,17 @@ def test_configurations_that_name_code(attack, tmp_path, capsys):
             assert f"{file}: " in (line := refused(attack, tmp_path / "out", capsys))
             assert "leads to code or files elsewhere" in line
         (attack.folder / file).write_bytes(kept)
+
+
+def test_parts_that_lead_to_files_elsewhere(attack, tmp_path, capsys):
+    part = f"{attack.family.network_part}/diffusion_pytorch_model.safetensors.index.json"
+    for file, values, said in (
+        ("text_encoder/adapter_config.json", {"base_model_name_or_path": "someone/else"}, "leads to code or files"),
+        (part, {"weight_map": {"a": "1.safetensors", "b": "2.bin"}}, "names weights that are no safetensors files"),
+    ):
+        (attack.folder / file).write_text(json.dumps(values))
+        assert re.search(f"{file}: .*{said}", refused(attack, tmp_path / "out", capsys))
+        (attack.folder / file).unlink()
 
 
 def test_which_attention_computes_is_not_the_configurations_choice(attack):

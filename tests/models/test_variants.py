@@ -151,7 +151,7 @@ def test_what_is_fetched(hub, tmp_path):
     load_from(address, tmp_path / "half", "float16")
     assert weights(sent) == sorted(HALF)
     load_from("http://127.0.0.1:9", tmp_path / "half", "float16")
-    with user_error("^model: owner/name cannot be fetched from the hub: .*`hf download owner/name --local-dir FOLDER`"):
+    with user_error("^model: owner/name cannot be fetched from the hub .*`hf download owner/name --local-dir FOLDER`"):
         load_from("http://127.0.0.1:9", tmp_path / "half", "float32")
     load_from(address, tmp_path / "half", "float32")
     assert weights(sent) == sorted(HALF + PLAIN)
@@ -189,5 +189,5 @@ def test_a_single_file_is_fetched_alone(hub, tmp_path):
 def test_a_name_that_the_hub_lacks_and_a_hub_out_of_reach(hub, tmp_path):
     mistyped = "stabilityai/stable-difusion-xl-base-1.0"
     for address in (hub[0], "http://127.0.0.1:9"):
-        with hub_at(address, tmp_path), user_error(f"^model: {mistyped} cannot be fetched from the hub: .+; check its"):
+        with hub_at(address, tmp_path), user_error(f"^model: {mistyped} cannot be fetched from the hub .+; check its"):
             load_model(mistyped)

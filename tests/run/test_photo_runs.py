@@ -1,11 +1,14 @@
+import re
 from functools import partial
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from interrupted import check_interrupted
 from items import rows_of
 from photo_set import write_photos
+from PIL import ImageOps
 from refusals import refused, user_error
 
 from seediff import Dataset
@@ -143,6 +146,20 @@ def test_bad_photos_do_not_stop_the_others(tmp_path, mini_folder, capsys):
     assert main(again) == 2  # complete: says so again, and finds none of its own pictures
     assert "2 of 6 images could not be used" in capsys.readouterr().err
     assert len(rows_of(folder / "out")) == 4
+
+
+def test_a_lack_of_memory_ends_the_run_and_leaves_no_photo_out(tmp_path, mini_folder, capsys, monkeypatch):
+    folder = write_photos(tmp_path / "in", 3)
+    line = f"segment {folder} --model {mini_folder} --out {tmp_path / 'out'} --kl-threshold 0.3 --num-points 8"
+    line += " --batch-size 1 --device cpu --threads 1 --quiet"
+    with monkeypatch.context() as patch:
+        patch.setattr(ImageOps, "exif_transpose", Mock(side_effect=[None, None, MemoryError]))
+        assert main(line.split()) == 2
+    said = "out of memory (2 of 4 images finished in .*; run the same command to continue"
+    assert re.search(said.replace("(", r"\("), capsys.readouterr().err)
+    assert main(line.split()) == 0
+    assert len(rows_of(tmp_path / "out")) == 4
+    assert not (tmp_path / "out/failed.jsonl").exists()
 
 
 def test_interrupted_and_continued_gives_the_same_bytes(tmp_path, found, mask, segment, monkeypatch):

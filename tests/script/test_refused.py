@@ -95,17 +95,34 @@ class ByHand(Regional):
         return (query @ key.mT * attention.scale).softmax(-1) @ value
 
 
+class Flex(Regional):
+    """Another, by an operator of PyTorch's that is written in Python."""
+
+    def attend(self, attention, states, context):
+        from torch.nn.attention.flex_attention import flex_attention
+
+        heads = (
+            part.unsqueeze(1) for part in (attention.to_q(states), attention.to_k(context), attention.to_v(context))
+        )
+        return flex_attention(*heads).squeeze(1)
+
+
 @pytest.mark.parametrize(
     ("processor", "said"),
     [
         (Regional(2), r"computes attention of the image's positions twice in one call \(regional prompts\?\); draw"),
         (Together(), r"computes attention of a batch of 4 instead of 2; draw without it"),
-        (ByHand(), r"computes attention in another way than by PyTorch's scaled_dot_product_attention; use diffusers'"),
+        (ByHand(), r"computes attention in another way than by PyTorch's .*: disable_attention_slicing\(\)"),
+        (Flex(), r"computes attention in another way than by PyTorch's .*: disable_attention_slicing\(\)"),
     ],
 )
 def test_a_processor_whose_products_are_not_the_prompts_alone(pipe, processor, said):
     layer(pipe).set_processor(processor)
     check_kept(pipe, rf"^mid_block\..*attn2: {said}")
+    pipe.disable_attention_slicing()  # the way out
+    with seediff.capture(pipe) as seen:
+        draw(pipe)
+    assert len(seen.maps) == 1
 
 
 def test_an_error_inside_of_a_layer_leaves_nothing_for_the_next_image(pipe):
@@ -167,6 +184,8 @@ def test_what_is_no_pipeline_of_a_known_family(pipe):
             "a FluxModularPipeline: cannot be captured; modular pipelines do not say which text each",
         ),
         (3, "a int: has no unet and no transformer"),
+        ("sd1.5", "a str: cannot be captured; give what draws: capture(seediff.load_model('sd1.5'))"),
+        (torch.nn.DataParallel(pipe.unet), "a DataParallel: cannot be captured; give the network inside"),
     ):
         assert refusal(given).startswith(said)
     with seediff.capture(Called()) as seen:

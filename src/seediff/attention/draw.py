@@ -15,7 +15,7 @@ from PIL import Image
 
 from ..config.class_names import join_classes
 from ..config.sizes import Size
-from ..errors import UserError, first_line, not_finite
+from ..errors import UserError, foreign_errors, not_finite
 from ..files.image_files import on_white
 from ..models.families.inputs import DrawRequest, Reader
 from ..models.load import Model
@@ -164,8 +164,5 @@ def check_negative(model: Model, negative_prompt: str, guidance_scale: float) ->
 
 def check_steps(model: Model, steps: int) -> None:
     """Raise UserError for steps that the model's scheduler cannot make. No network runs."""
-    try:
+    with foreign_errors("steps", f"{steps}: the model's {type(model.pipe.scheduler).__name__} cannot make them"):
         model.family.count_predictions(model.pipe, steps)
-    except (TypeError, ValueError) as error:
-        name = type(model.pipe.scheduler).__name__
-        raise UserError("steps", f"{steps}: the model's {name} cannot make them: {first_line(error)}") from error

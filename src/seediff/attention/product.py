@@ -71,10 +71,16 @@ class _Here(threading.local):
 
 
 _here = _Here()
+_passing: set[str] = set()
+"""The names of PyTorch's higher-order operators that run as if KEY were off."""
 
 
 def watch(report: Report | None) -> None:
     """Report the products that this thread computes from now on. None: report nothing more."""
+    operators = torch._ops._higher_order_ops  # in Python, such as flex_attention: the fallback is not theirs
+    for name in operators.keys() - _passing:  # more come with modules that are imported later
+        operators[name].fallthrough(KEY)
+        _passing.add(name)
     _here.report = report
     torch._C._dispatch_tls_set_dispatch_key_included(KEY, report is not None)
 

@@ -25,10 +25,12 @@ from .product import watch
 from .running_maps import Apart, Means, RunningMaps
 from .which_rows import Encoded
 
-NATIVE = (
-    "use diffusers' default: set_attention_backend('native'), disable_attention_slicing(),"
-    " disable_xformers_memory_efficient_attention()"
-)
+
+def native_attention(network: Any) -> str:
+    """The call after which a network's layers compute attention by PyTorch's function."""
+    if hasattr(network, "set_attention_slice"):
+        return "disable_attention_slicing()"  # sets the usual processors, whatever was set before
+    return "set_attention_backend('native')"
 
 
 class AttentionRecorder:
@@ -55,6 +57,8 @@ class AttentionRecorder:
         self.apart: Apart | None = apart
         self.keeps_errors = keeps_errors
         self._total_steps = total_steps
+        self.network: Any = None
+        """The network of the latest call."""
         self.call: NetworkCall | None = None
         """The call of the network that is recorded now; None between such calls."""
         self.restart(prompt)
@@ -78,6 +82,7 @@ class AttentionRecorder:
         if self._means is not None:
             raise RuntimeError("the maps of this capture were already taken: start a new one")
         self.end_call()
+        self.network = network
         if self.error is None:
             self.call = self.calls.read(network, inputs, self.prompt)
         if self.call is not None:
@@ -167,7 +172,8 @@ class AttentionRecorder:
         unseen = [name for name, by_kind in steps.items() if not all(by_kind.values())]
         if unseen:
             problem = "computes attention in another way than by PyTorch's scaled_dot_product_attention"
-            raise UserError(_listed(unseen), problem, NATIVE)
+            fix = f"use diffusers' default: {native_attention(self.network)}"
+            raise UserError(_listed(unseen), problem, fix)
         fewer = [name for name, by_kind in steps.items() if any(those != recorded for those in by_kind.values())]
         if fewer:
             text = (

@@ -29,7 +29,7 @@ NAME_STATES = (
     "name the encoded prompt that the network is given, and its text: capture(…, prompt='…', states=prompt_embeds,"
     " tokenizer=pipe.tokenizer)"
 )
-OTHER_NEGATIVE = "give another negative prompt than the prompt, or draw one image at a time"
+OTHER_NEGATIVE = "give another negative prompt than the prompt, or draw without guidance (guidance_scale=1)"
 Texts = Mapping[str, str]
 """The texts of one picture, by the pipeline's arguments: {"prompt": …, "prompt_2": …}."""
 PER_PROMPT = ("num_images_per_prompt", "num_videos_per_prompt")
@@ -118,7 +118,7 @@ def find_rows(prompt: Encoded, states: Sequence[torch.Tensor]) -> dict[int, int]
     count = sum(map(bool, matching.values()))
     if rows and not prompt.is_named and (left or count > len(rows)):
         problem = f"{count} rows of a batch of {len(states)} have the prompt, for {len(prompt.states)} images"
-        fix = f"{OTHER_NEGATIVE}, or capture the network"
+        fix = "draw one image at a time, or capture the network" if left else OTHER_NEGATIVE
         raise UserError(problem, "which of them draw the images is unknown", fix)
     return rows
 
@@ -128,7 +128,7 @@ def check_counts(rows: int, calls: int, images: int, steps: int) -> None:
     prompt."""
     if rows != images or calls > steps:
         counts = f"{rows} rows had the prompt in {calls} calls, for {images} images of {steps} steps"
-        fix = f"{OTHER_NEGATIVE}, or use a pipeline of diffusers that draws each image in one row (docs/script.md)"
+        fix = f"{OTHER_NEGATIVE}, one image at a time, or by a pipeline that draws each in one row (docs/script.md)"
         raise UserError("the pipeline", f"{counts}: which of them draw the images is unknown", fix)
 
 

@@ -121,7 +121,7 @@ def semantic(
     check_writable(out)
     check_writable(json, is_file=True)
     if out is not None:
-        check_free(out, replaced=False)
+        check_free(out)
     with bar_or_lines(quiet) as progress:
         evaluation = evaluate(predictions, data, progress=progress, **vars(options))
     if out is not None:

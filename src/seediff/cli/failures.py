@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Collection, Sequence
+from signal import SIGTERM
 from traceback import walk_tb
 
 from cyclopts import CycloptsError, MissingArgumentError, UnknownCommandError, UnusedCliTokensError
 
 from ..config.other_names import own_name
-from ..errors import UserError, first_line, system_reason
+from ..errors import UserError, first_line, is_out_of_memory, system_reason
 from ..files.messages import did_you_mean
 from .commands import COMMON, HELP, HELP_ALL
 from .line import CommandLine
-from .progress import InterruptedRun
+from .progress import InterruptedRun, Terminated
 
 PACKAGES = ("seediff", "diffusers", "transformers")
 OURS = re.compile(r"seediff\.|.*\.(utils\.|check_inputs$)")
@@ -22,13 +23,15 @@ OURS = re.compile(r"seediff\.|.*\.(utils\.|check_inputs$)")
 check its calls."""
 
 
-def describe_failure(error: BaseException, line: CommandLine, *, interrupted: bool = False) -> tuple[int, str]:
-    """(exit code, message) for an error. line: the command line that was run. interrupted: whether somebody pressed
-    Ctrl-C, which some libraries turn into an error of their own."""
+def describe_failure(error: BaseException, line: CommandLine, signal_number: int = 0) -> tuple[int, str]:
+    """(exit code, message) for an error. line: the command line that was run. signal_number: of a Ctrl-C or SIGTERM
+    that came, which some libraries turn into an error of their own; 0: none came."""
     command = "".join(line.words[:1])
     if isinstance(error, InterruptedRun):
         return error.code, str(error)
-    if isinstance(error, KeyboardInterrupt) or interrupted:
+    if isinstance(error, Terminated) or signal_number == SIGTERM:
+        return 143, "terminated"
+    if isinstance(error, KeyboardInterrupt) or signal_number:
         return 130, "interrupted"
     if isinstance(error, UserError):
         if error.problem:
@@ -37,19 +40,25 @@ def describe_failure(error: BaseException, line: CommandLine, *, interrupted: bo
     if isinstance(error, CycloptsError):
         flag = HELP_ALL if command in COMMON else HELP
         return 2, f"{describe_misread(error, line)} ({flag} lists all options)"
+    if is_out_of_memory(error):
+        return 2, describe_memory(error, line.command_options())
     if isinstance(error, OSError):
         return 2, system_reason(error)
     if isinstance(error, RecursionError):  # a value that a parser could read, but a writer cannot take
         return 2, "a value in the input is nested too deeply"
-    if is_out_of_memory(error):
-        offload = ""
-        if command in ("generate", "mask", "segment"):
-            offload = ", or --offload model on a GPU"
-        return 2, f"the device is out of memory; use a smaller --batch-size or --size{offload}"
     debug = "SEEDIFF_DEBUG=1 shows where"
     if is_of_model(error):
         return 2, f"the model cannot run: {first_line(error)}; one of its configurations may be damaged ({debug})"
     return 1, f"{type(error).__name__}: {error} (internal error; {debug})"
+
+
+def describe_memory(error: BaseException, options: Collection[str]) -> str:
+    """The message about a lack of memory: of what, or what is finished; and what helps. options: the command's."""
+    smaller = [option for option in ("--batch-size", "--size", "--workers") if option in options]
+    fix = f"use a smaller {' or '.join(smaller)}" if smaller else "close other programs, or make large images smaller"
+    if "--offload" in options:
+        fix += ", or --offload model on a GPU"
+    return f"out of memory ({first_line(error)}); {fix}"
 
 
 def describe_misread(error: CycloptsError, line: CommandLine) -> str:
@@ -59,18 +68,7 @@ def describe_misread(error: CycloptsError, line: CommandLine) -> str:
     words = line.words
     options = line.command_options()
     if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
-        unused = error.unused_tokens[0]
-        before = words[words.index(unused) - 1] if unused in words[1:] else ""
-        if before in options:
-            return f"{before} takes no value, such as {unused!r}"
-        hint = ""
-        if "--against" in options and words[0] == "evaluate":
-            hint = f"; compare with other predictions by --against {shlex.quote(unused)}"
-        elif "--classes" in options:
-            hint = "; separate several names with commas, as in --classes dog,cat"
-        if " " in unused and "--prompt" in options:
-            hint = f"; a prompt is an option: --prompt {shlex.quote(unused)}"
-        return f"unexpected argument {unused!r}{hint}"
+        return describe_stray(error.unused_tokens[0], words, options)
 
     # An unknown option explains more than the argument that is missing because of it
     typed = [word.partition("=")[0] for word in words if re.match("--?[A-Za-z]", word)]
@@ -82,8 +80,23 @@ def describe_misread(error: CycloptsError, line: CommandLine) -> str:
         name = missing.name
         if missing.index is not None:
             name = name.removeprefix("--").upper()
-        return f"{name} is missing"
+        return "; ".join([f"{name} is missing", *(describe_stray(one, words, options) for one in line.stray[:1])])
     return str(error)
+
+
+def describe_stray(word: str, words: Sequence[str], options: Collection[str]) -> str:
+    """The message about a word that belongs to nothing. words: all that were typed. options: the command's."""
+    before = words[words.index(word) - 1] if word in words[1:] else ""
+    if before in options:
+        return f"{before} takes no value, such as {word!r}"
+    hint = ""
+    if "--against" in options and words[0] == "evaluate":
+        hint = f"; compare with other predictions by --against {shlex.quote(word)}"
+    elif "--classes" in options:
+        hint = "; separate several names with commas, as in --classes dog,cat"
+    if " " in word and "--prompt" in options:
+        hint = f"; a prompt is an option: --prompt {shlex.quote(word)}"
+    return f"unexpected argument {word!r}{hint}"
 
 
 def describe_unknown(unknown: Sequence[str], options: Collection[str]) -> str:
@@ -111,13 +124,3 @@ def is_of_model(error: BaseException) -> bool:
     names = [f"{frame.f_globals.get('__name__')}.{frame.f_code.co_name}" for frame in reversed(frames)]
     innermost = next((name for name in names if name.startswith(PACKAGES)), "seediff.")
     return not OURS.match(innermost)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out. On cpu and mps, torch raises RuntimeError with one of these texts."""
-    texts = ("DefaultCPUAllocator", "can't allocate memory", "MPS backend out of memory", "Invalid buffer size")
-    return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or (isinstance(error, RuntimeError) and any(text in str(error) for text in texts))
-    )

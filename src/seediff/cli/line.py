@@ -33,6 +33,8 @@ class CommandLine:
         Arguments map to themselves, and so do fields that were not typed: their value may come from a file."""
         self._known: set[str] = set()
         """The options and arguments of the command; empty until the parser has sorted the words."""
+        self.stray: list[str] = []
+        """The words that belong to no option and no argument."""
 
     def run(self) -> Any:
         """Call the command with what was typed. Raises UserError and the parser's CycloptsError."""
@@ -87,6 +89,8 @@ class CommandLine:
         and for a value after `--no-…`.
         """
         self._note_names(arguments)
+        used = {*commands, *(token.value for token in chain.from_iterable(one.tokens for one in arguments))}
+        self.stray = [word for word in self.words if not word.startswith("-") and word not in used]
         for argument in arguments:
             name = ".".join(argument.keys) or argument.field_info.name
             option = argument.tokens[0].keyword if argument.tokens else None

@@ -4,9 +4,7 @@ finished when Ctrl-C ends a run."""
 from __future__ import annotations
 
 import shlex
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -26,7 +24,7 @@ STEP = "step "
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM during a run, for example from a cluster's queue."""
+    """SIGTERM, for example from a cluster's queue."""
 
 
 class InterruptedRun(KeyboardInterrupt):
@@ -40,7 +38,7 @@ class InterruptedRun(KeyboardInterrupt):
 
 @contextmanager
 def report_on_interrupt(state: Callable[[], str], can_finish: Callable[[], bool] = lambda: False) -> Iterator[None]:
-    """In this block, turn Ctrl-C and SIGTERM into InterruptedRun, and OSError, such as a full disk, into UserError.
+    """In this block, make Ctrl-C, SIGTERM, a lack of memory, and OSError, such as a full disk, say what is finished.
     state: returns what is finished, for the message, such as "3 of 9 images finished in pets". can_finish: whether the
     command can be run with --finish."""
 
@@ -51,34 +49,17 @@ def report_on_interrupt(state: Callable[[], str], can_finish: Callable[[], bool]
         return text
 
     try:
-        with _terminated():
-            yield
+        yield
     except KeyboardInterrupt as error:
         what, code = "interrupted", 130
         if isinstance(error, Terminated):
             what, code = "terminated", 143
         raise InterruptedRun(f"{what} with {state()}; {way_on()}", code) from error
+    except MemoryError as error:
+        raise MemoryError(f"{state()}; {way_on()}") from error
     except OSError as error:  # most likely a full disk
         reason = system_reason(error)
         raise UserError(f"{reason}; {state()}; when that is fixed, {way_on()}") from error
-
-
-@contextmanager
-def _terminated() -> Iterator[None]:
-    """In this block, the first SIGTERM raises Terminated. A second one ends the process at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def end(*_: object) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        raise Terminated
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)  # None if it was not set by Python
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from cyclopts import App, MissingArgumentError
 from ..errors import LONGEST_MESSAGE, Notice, shorten
 from .commands import COMMANDS, COMMON, HELP, HELP_ALL, make_app, prepare_help
 from .line import CommandLine
+from .progress import Terminated
 
 ENVIRONMENT = {
     "TRANSFORMERS_VERBOSITY": "error",  # warnings of imports would hide the command's own output
@@ -29,7 +30,7 @@ ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",  # waiting threads release their core: several times as fast beside other programs
 }
 TIDYING = 5.0
-"""Seconds after the first Ctrl-C during which a further Ctrl-C has no effect (`FirstInterrupt`)."""
+"""Seconds after the first Ctrl-C or SIGTERM during which a further Ctrl-C has no effect (`FirstInterrupt`)."""
 
 
 def run(words: Sequence[str], program: App | None = None) -> int:
@@ -64,7 +65,7 @@ def run(words: Sequence[str], program: App | None = None) -> int:
             return close_output()
         from .failures import describe_failure  # knows all formats and options, which take long to import
 
-        code, text = describe_failure(error, line, interrupted=interrupts.first is not None)
+        code, text = describe_failure(error, line, interrupts.signal)
         with suppress(OSError):  # stderr may be closed
             text = f"seediff: {shorten(' '.join(text.split()), LONGEST_MESSAGE)}"
             examples = line.examples() if isinstance(error, MissingArgumentError) else []
@@ -108,27 +109,30 @@ def choose_program(words: Sequence[str]) -> App:
 
 
 class FirstInterrupt:
-    """From its creation on, lets only the first Ctrl-C raise KeyboardInterrupt, so that others do not disturb the
-    cleanup.
+    """From its creation on, lets only the first Ctrl-C or SIGTERM raise KeyboardInterrupt or Terminated, so that others
+    do not disturb the cleanup.
 
-    If the cleanup hangs, a Ctrl-C more than TIDYING seconds after the first ends the process and its workers at once.
-    The next run removes what they leave.
+    If the cleanup hangs, a second SIGTERM, or a Ctrl-C more than TIDYING seconds after the first, ends the process and
+    its workers at once. The next run removes what they leave.
     """
 
     def __init__(self) -> None:
-        self.first: float | None = None
-        """When the first Ctrl-C came, by `time.monotonic`; None: not yet."""
-        before = signal.getsignal(signal.SIGINT)
-        own = before is signal.default_int_handler or isinstance(getattr(before, "__self__", None), FirstInterrupt)
-        if own and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, self.interrupt)
+        self.signal = 0
+        """The number of the first signal; 0: none came."""
+        self.at = 0.0
+        """When it came, by `time.monotonic`."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self.interrupt)
+            before = signal.getsignal(signal.SIGINT)
+            if before is signal.default_int_handler or isinstance(getattr(before, "__self__", None), FirstInterrupt):
+                signal.signal(signal.SIGINT, self.interrupt)
 
-    def interrupt(self, *_: object) -> None:
-        if self.first is None:
-            self.first = time.monotonic()
-            raise KeyboardInterrupt
-        if time.monotonic() - self.first > TIDYING:
-            os._exit(130)
+    def interrupt(self, number: int, _frame: object) -> None:
+        if not self.signal:
+            self.signal, self.at = number, time.monotonic()
+            raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+        if number == signal.SIGTERM or time.monotonic() - self.at > TIDYING:
+            os._exit(128 + number)
 
 
 def close_output() -> int:

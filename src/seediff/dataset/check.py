@@ -5,7 +5,10 @@ Errors break training, or teach it something wrong. Warnings are for a person to
 
 from __future__ import annotations
 
+import math
+import threading
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import chain
@@ -37,6 +40,9 @@ T = TypeVar("T")
 Level = Literal["error", "warning"]
 MOST_NAMED = 5
 """The most pairs of pictures that look the same that are named: pairs in two parts first, then the most alike."""
+LARGE = 16_000_000
+"""Pixels of a picture, above which threads read one at a time: each takes ten bytes a pixel."""
+ONE_AT_A_TIME = threading.Lock()
 FILE_FINDINGS = ("structure", "image", "mask", "instances", "soft", "attention")
 """Kinds of findings about a missing or damaged file, which a copy of the file would mend."""
 
@@ -208,8 +214,9 @@ def _read_files(classes: Sequence[str], sample: Sample) -> tuple[_Findings, Meas
 
 def _appearance(sample: Sample) -> Appearance:
     """The appearance of a sample's picture. Raises UserError for a picture that cannot be read to its end."""
-    sample.picture()
-    return appearance(sample.image)
+    with ONE_AT_A_TIME if math.prod(sample.size()) > LARGE else nullcontext():
+        sample.picture()
+        return appearance(sample.image)
 
 
 def _check_counts(row: Row, counts: np.ndarray, classes: Sequence[str]) -> None:

@@ -49,7 +49,7 @@ def appearance(image: np.ndarray) -> Appearance:
 
 def pixel_digest(image: np.ndarray) -> str:
     """A digest of a picture's pixels, (H, W, 3) uint8. It does not depend on the format of the file."""
-    return hashlib.blake2b(image.tobytes(), digest_size=16, key=repr(image.shape).encode()).hexdigest()
+    return hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16, key=repr(image.shape).encode()).hexdigest()
 
 
 def copy_key(item: Sample, digest: str) -> str:

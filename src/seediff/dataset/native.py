@@ -43,8 +43,8 @@ from ..errors import UserError
 from ..files.label_maps import IGNORE
 from ..files.messages import first_of, show_json
 from ..files.names import looks_like_image
-from ..files.outputs import BATCHES, CONFIG, IMAGES, INSTANCES
-from ..files.reading import check_unpacked, inside
+from ..files.outputs import BATCHES, CONFIG, IMAGES, INSTANCES, check_unused
+from ..files.reading import check_unpacked, inside, open_regular
 from ..rows.row import Row, each_row, file_of
 from ..rows.values import SPLITS, ids_by_name
 from .class_lists import ClassList, check_class_list
@@ -134,6 +134,7 @@ def check_complete(folder: Path) -> None:
         raise UserError(folder, "no such folder")
     # In a set that no run made, metadata.jsonl was lost: `check` reports it.
     if (folder / BATCHES).is_dir() and not (folder / METADATA).is_file():
+        check_unused(folder)
         fix = "run its command again to continue it"
         if any((folder / BATCHES).glob("*.json")):
             fix += ", or with --finish to keep what is made"
@@ -290,7 +291,7 @@ def open_native(folder: Path | str, *, as_made: bool = False) -> tuple[tuple[str
             files.append(f"{INSTANCES}/{sample.name}.png")
         for file in files:
             if not os.path.isfile(f"{folder}/{file}"):
-                raise UserError(where, f"{folder / file}: no such file")
+                open_regular(folder / file)  # says why not
         samples.append(sample)
     return classes, samples
 

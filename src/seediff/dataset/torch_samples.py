@@ -49,6 +49,6 @@ def object_target(sample: Sample, labels: np.ndarray) -> dict[str, torch.Tensor]
     masks = objects.numbers == np.arange(1, len(objects.class_ids) + 1)[:, None, None]
     return {
         "masks": torch.from_numpy(masks.astype(np.uint8)),
-        "labels": torch.tensor(objects.class_ids, dtype=torch.int64),
-        "boxes": torch.tensor(objects.boxes_xyxy, dtype=torch.float32).reshape(-1, 4),
+        "labels": torch.from_numpy(np.array(objects.class_ids, np.int64)),
+        "boxes": torch.from_numpy(np.array(objects.boxes_xyxy, np.float32).reshape(-1, 4)),
     }

@@ -20,7 +20,7 @@ from ..drawing.colours import css_colour
 from ..drawing.overlays import draw_named, fit_side, overlay
 from ..drawing.shown import jpeg_uri
 from ..files.label_maps import IGNORE
-from ..files.outputs import open_folder, write_atomic, write_json
+from ..files.outputs import stage_output, write_atomic, write_json
 from ..report.render import render
 from .evaluation import Evaluation, score_tables
 from .notes import notes, warnings
@@ -57,9 +57,8 @@ def write_report(evaluation: Evaluation, out: Path) -> None:
     scored = {name: iou for name, iou in evaluation.scores.images.items() if not np.isnan(iou)}
     ranked = sorted(scored, key=lambda name: (scored[name], name))
     table = csv_text([("name", "miou"), *((name, f"{scored[name]:.6f}") for name in ranked)])
-    # Before the first file, because it may take long: after a Ctrl-C, the same command can be run again.
     page = evaluation_page(evaluation, ranked)
-    with open_folder(out):
+    with stage_output(out) as out:
         write_atomic(out / IMAGE_SCORES, table.encode("utf-8"))
         write_atomic(out / PAGE, page)
         if can_draw(MATRIX):

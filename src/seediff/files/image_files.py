@@ -6,24 +6,29 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from PIL.ExifTags import Base
 
-from ..errors import UserError, first_line
+from ..errors import UserError, foreign_errors
 from .reading import open_regular, read_bytes
 
 DECODERS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP", "JPEG2000", "AVIF")
 """Pillow's decoders that SeeDiff uses. Others run programs (EPS) or accept any bytes (TGA)."""
+HEIC = re.compile(rb".{4}ftyp(?!.{0,48}avi).{0,48}(hei[cmsx]|hev[cmsx]|mif1)", re.S)
+"""Matches the beginning of a HEIC file, as phones write it: its box of brands. AVIF has the same box."""
 MAX_MEGAPIXELS = 100.0
 """Default maximum size of a picture: 300 MB of colours."""
+REPAIR = "if another program shows it, save it there again"
+"""What mends a file that decoders refuse, such as a JPEG that was cut off."""
 SPREAD = {"L;2": 85, "L;4": 17}
 """Pillow's name for PNG greys of 2 or 4 bits → the factor by which Pillow multiplies them, so that white becomes
 255."""
@@ -58,20 +63,31 @@ def open_image(
     source: a file, or its bytes. where: the picture's name in messages; None: its path. Raises UserError for anything
     but a whole picture of an allowed size, also if a decoder fails in the block."""
     name = named(source, where)
-    with nullcontext(io.BytesIO(source)) if isinstance(source, bytes) else open_regular(source) as file:
+    opened = nullcontext(io.BytesIO(source)) if isinstance(source, bytes) else open_regular(source)
+    with opened as file, foreign_errors(name, "cannot be read as an image", REPAIR):
         try:
             with quiet_pillow():
-                image = Image.open(file, formats=DECODERS)
-            with image:
-                check_pixels(image.size, name, max_megapixels)
-                yield image
-        except UserError:
-            raise
+                image = _opened(file, name)
         except UnidentifiedImageError as error:
             why = f"empty, or an unsupported image format; supported: {', '.join(sorted(DECODERS))}"
             raise UserError(name, f"cannot be read as an image ({why})") from error
-        except Exception as error:  # decoders raise nearly anything for broken files
-            raise UserError(name, f"cannot be read as an image ({first_line(error)})") from error
+        with image:
+            check_pixels(image.size, name, max_megapixels)
+            yield image
+
+
+def _opened(file: BinaryIO, name: str) -> Image.Image:
+    """The picture in a file. The decoder of HEIC turns it upright, and removes the orientation."""
+    start = file.read(64)
+    file.seek(0)
+    if not HEIC.match(start):
+        return Image.open(file, formats=DECODERS)
+    try:
+        from pi_heif import HeifImageFile  # pyright: ignore[reportMissingImports]
+    except ImportError as error:
+        fix = "`pip install 'seediff[heic]'`, or save it as JPEG"
+        raise UserError(name, "is HEIC, for which the decoder is not installed", fix) from error
+    return HeifImageFile(file)
 
 
 @contextmanager
@@ -100,14 +116,14 @@ def check_plain(image: Image.Image, name: Path | str) -> None:
     one of several frames or pages. image: opened, and not decoded yet. name: its name in messages."""
     if image.mode.startswith(("I", "F")) or is_wide(image):
         raise UserError(name, "has more than 8 bits per channel", "save it with 8 bits")
-    if image.format != "MPO" and getattr(image, "is_animated", False):
+    if image.format not in ("MPO", "HEIF") and getattr(image, "is_animated", False):
         raise UserError(name, "has several frames or pages", "save the one you want as a separate image")
 
 
 def in_rgb(image: Image.Image, name: Path | str = "the image") -> Image.Image:
     """The opened picture in RGB. Raises UserError as `check_plain` does."""
     check_plain(image, name)
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def on_white(image: Image.Image) -> Image.Image:
@@ -156,7 +172,7 @@ def read_photo(path: Path | str, *, max_megapixels: float = MAX_MEGAPIXELS) -> n
     """The upright sRGB pixels (H, W, 3) uint8 of a picture's file.
 
     The EXIF orientation is applied, transparency laid on white, and a valid ICC profile converted. Further pictures in
-    an MPO are ignored.
+    an MPO or HEIC file are ignored.
 
     path: the file. max_megapixels: a picture with more is refused after reading its header. Raises UserError for a file
     that is no whole picture, is too large, or has a side below 8 pixels; and as `check_plain` does.
@@ -193,7 +209,7 @@ def _decode(image: Image.Image, name: Path | str) -> np.ndarray:
         sides = f"{image.width} × {image.height} pixels"
         raise UserError(name, f"{sides}; both sides must have at least {SHORTEST_SIDE}")
     image.load()  # some formats know their orientation only now
-    with suppress(Exception):  # broken EXIF: a turned picture is better than none
+    with suppress(UserError), foreign_errors(name, "has broken EXIF"):  # a turned picture is better than none
         ImageOps.exif_transpose(image, in_place=True)
     profile = image.info.get("icc_profile")
 
@@ -232,11 +248,10 @@ def orientation_of(source: Path | bytes, where: str | None = None) -> int:
     data = stored_bytes(source)
     if not any(data.startswith(start) and any(mark in data for mark in marks) for start, marks in MARKS.items()):
         return 1
-    with open_image(data, named(source, where)) as image:
-        try:
-            return int(image.getexif().get(Base.Orientation, 1))
-        except Exception:
-            return 1
+    name = named(source, where)
+    with open_image(data, name) as image, suppress(UserError), foreign_errors(name, "has broken EXIF"):
+        return int(image.getexif().get(Base.Orientation, 1))
+    return 1
 
 
 def turned_back(pixels: np.ndarray, turn: int) -> np.ndarray:

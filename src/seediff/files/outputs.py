@@ -240,6 +240,17 @@ def open_folder(folder: Path, below: Collection[str] = (), *, out: Path | None =
                 path.rmdir()
 
 
+def check_unused(folder: Path) -> None:
+    """Raises InUse if a run holds a folder's lock."""
+    if (folder / LOCK).is_file():  # else `open_folder` would write into it
+        try:
+            with open_folder(folder):
+                return
+        except UserError as error:
+            if isinstance(error, InUse):
+                raise
+
+
 def name_page(folder: Path, address: str) -> None:
     """Name the page that shows a folder to whoever finds it locked. The process must hold the folder's lock."""
     (folder / LOCK).write_text(f"{os.getpid()} {address}")
@@ -254,7 +265,6 @@ def stage_output(out: Path | str) -> Iterator[Path]:
     release the lock."""
     out = parse_folder(out)
     check_free(out)
-    check_outside(out)
     target = real(out)
     part = target.with_name(f".{target.name}.part")
     with open_folder(part, out=out):
@@ -276,15 +286,16 @@ def stage_output(out: Path | str) -> Iterator[Path]:
         (target / LOCK).unlink(missing_ok=True)
 
 
-def check_free(out: Path, *, replaced: bool = True) -> None:
-    """Raise UserError if something is at `out`, other than an empty folder. replaced: whether the output is made beside
-    `out` and then takes its place, as in `stage_output`. Then `out` must not be a mounted folder or the current folder,
-    which cannot be replaced."""
+def check_free(out: Path) -> None:
+    """Raise UserError if something is at `out`, other than an empty folder, or if `stage_output` cannot replace it: a
+    mounted folder, or the current one; and as `check_outside` does."""
+    check_outside(out)
     with _writing(out, "choose another folder"):
         if not os.path.lexists(out):
             return
         if any(out.iterdir()):
-            raise UserError("out", f"{out} already exists and is not empty", "choose another folder")
-        if replaced and (os.path.ismount(real(out)) or out.samefile(os.curdir)):
+            fix = "choose another folder (if seediff wrote this one, it is complete)"  # by `stage_output`
+            raise UserError("out", f"{out} already exists and is not empty", fix)
+        if os.path.ismount(real(out)) or out.samefile(os.curdir):
             problem = f"{out} is a mounted or the current folder, which the finished output cannot replace"
             raise UserError("out", problem, "name a new folder in it")

@@ -88,12 +88,12 @@ class FoundPhotos:
     photos: tuple[Photo, ...]
     """In the order in which the user named them; within a folder, in natural order (img2 before img10)."""
     skipped: Mapping[str, int]
-    """Suffix → number of other files in the folders and patterns, such as films and HEIC pictures, which are not
+    """Suffix → number of other files in the folders and patterns, such as films, which are not
     read."""
 
     @property
     def note(self) -> str:
-        """A line about the other files, such as "4 other files skipped: 3 .heic, 1 .mov"; "" if there are none."""
+        """A line about the other files, such as "4 other files skipped: 3 .mov, 1 .txt"; "" if there are none."""
         if not self.skipped:
             return ""
         kinds = [f"{count} {suffix or 'without a suffix'}" for suffix, count in self.skipped.items()]

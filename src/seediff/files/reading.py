@@ -41,6 +41,8 @@ LARGEST = 2 << 30
 ABSENT = "no such file"
 """The message for a missing file, unless a caller has its own."""
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar")
+MOST_NESTED = 200
+"""Maximum depth of a YAML document."""
 Json = dict[str, Any]
 """A JSON object."""
 Byte = Annotated[int, msgspec.Meta(ge=0, le=255)]
@@ -179,6 +181,8 @@ def _document(where: object, language: str, data: bytes | str = "") -> Iterator[
         problem, _, place = _plain_words(str(error)).partition(" - at ")
         place = re.sub(r" in `\$`|\$\.?", "", place)
         raise UserError(where, f"{place}: {problem[:300]}".removeprefix(": ")) from error
+    except MemoryError:
+        raise
     except Exception as error:  # parsers raise nearly anything, YAML's with its own place
         if isinstance(data, bytes):
             decode_text(data, str(where))
@@ -255,6 +259,11 @@ def read_yaml(path: Path | str) -> Json:
 
     text = read_text(path)
     with _document(path, "YAML"):
+        depth = 0
+        for event in yaml.parse(text, kind):  # first, because the composer in C would end the program
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > MOST_NESTED:
+                raise RecursionError
         document = yaml.load(text, Loader)
     return fit(document, Json, str(path))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from ..errors import UserError, first_line
+from ..errors import UserError, foreign_errors
 from .outputs import write_atomic
 from .reading import ABSENT, open_regular, parse_json
 
@@ -73,13 +73,10 @@ def read_header(path: Path | str, absent: str = ABSENT) -> TensorFile:
 @contextmanager
 def _opened(path: Path, framework: Literal["np", "pt"]) -> Iterator[Any]:
     """The file, opened by the safetensors library. Raises UserError."""
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
-    try:
-        with safe_open(str(path), framework) as file:
-            yield file
-    except (OSError, SafetensorError, TypeError, ValueError, AttributeError, RuntimeError, MemoryError) as error:
-        raise UserError(path, f"is not a valid safetensors file ({first_line(error)})") from error
+    with foreign_errors(path, "is not a valid safetensors file"), safe_open(str(path), framework) as file:
+        yield file
 
 
 def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None) -> None:

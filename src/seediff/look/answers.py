@@ -30,6 +30,8 @@ from .store import DOUBT, Edit, Store
 DECODING = threading.Semaphore(4)
 """Limits how many pictures are in memory at once."""
 Number = Annotated[int, Meta(ge=0)]
+Pairs = Annotated[tuple[tuple[Number, Number], ...], Meta(max_length=1000)]
+"""(number, version) of samples. The page sends twenty at once: a request must not keep others waiting."""
 Name = Annotated[str, Meta(max_length=64)]
 
 
@@ -62,7 +64,7 @@ class Act(Request, forbid_unknown_fields=True):
     class `old` to `new`. least: "cleaned" removes pieces of fewer pixels. to: number → the version that "undo" and
     "redo" restore. points: (x, y) of the stroke of "cut", or in the objects that "join" joins."""
 
-    samples: tuple[tuple[Number, Number], ...]
+    samples: Pairs
     action: Literal["accept", "reject", "reset", "undo", "redo", "relabel", "cleaned", "cut", "join"]
     least: Annotated[int, Meta(ge=2, le=100_000)] = 2
     old: Byte = 0

@@ -227,7 +227,7 @@ class Capturer:
         from ..segments.make_segments import capture_inputs
 
         model = self._load(config)
-        view = view_photo(model, read_image(sample), "keep", None)
+        view = view_photo(model.sizes, read_image(sample), "keep", None)
         (maps,) = capture_inputs(model, [view.seen], SegmentConfig())
         assert isinstance(maps, AttentionMaps)
         return SampleAttention(maps.cpu(), view)

@@ -35,7 +35,7 @@ from ..prompts.tokens import locate_columns
 from ..segments.aggregate import aggregate
 from ..segments.diffseg import diffseg
 from ..segments.labelling import label
-from .answers import Number, OfSample, pack
+from .answers import Number, OfSample, Pairs, pack
 from .attention import (
     Moved,
     SampleAttention,
@@ -104,7 +104,7 @@ class Remake(Moved, kw_only=True, forbid_unknown_fields=True):
     """Save the masks of samples after constants were moved. samples: the number of each, and the version that the page
     shows. unreviewed: samples that a person has judged or corrected keep their masks."""
 
-    samples: tuple[tuple[Number, Number], ...]
+    samples: Pairs
     unreviewed: bool = False
 
 

@@ -120,7 +120,7 @@ def _failure(error: BaseException, file: str) -> str:
 def _check_values(values: Any, class_name: str, config: MaskConfig) -> torch.Tensor:
     """What the user's function returned, as float32. Raises UserError unless it is (h, w) with values in [0, 1]."""
     try:
-        soft = torch.as_tensor(values).float()
+        soft = torch.as_tensor(values, dtype=torch.float32, device=getattr(values, "device", "cpu"))
         if soft.ndim == 2 and soft.numel() and ((soft >= 0) & (soft <= 1)).all():
             return soft
     except (TypeError, ValueError, RuntimeError):  # no numbers

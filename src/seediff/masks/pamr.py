@@ -75,7 +75,7 @@ def pamr_weights(
     if kept is not None and key in kept:
         return kept[key]
     # torch refuses arrays with negative strides, such as bgr[:, :, ::-1].
-    scaled = torch.tensor(np.ascontiguousarray(image), device=device).float() / 255
+    scaled = torch.tensor(np.ascontiguousarray(image), dtype=torch.float32, device=device) / 255
     weights = affinity(scaled.permute(2, 0, 1), dilations, bandwidth)
     if kept is not None:
         kept[key] = weights

@@ -21,7 +21,7 @@ from ..prompts.tokens import split_prompts
 from ..view import View, view_photo
 from .make_masks import Edges, masks_of_view
 from .presence import find_classes
-from .results import MaskResult
+from .results import NO_SOFTS, MaskResult
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class PhotoMasker:
         view = found.view
         if found.maps is None:
             nothing = view.paste(np.zeros(view.window.shape, np.uint8), IGNORE)
-            return MaskResult(nothing, torch.zeros(0, 1, 1), (), ("no_class",), pixels=view.pixels)
+            return MaskResult(nothing, NO_SOFTS, (), ("no_class",), pixels=view.pixels)
         return self.label(view, found.maps, trace=trace)
 
     def label(self, view: View, maps: AttentionMaps, *, trace: bool = False) -> MaskResult:

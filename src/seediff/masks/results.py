@@ -70,6 +70,9 @@ def separation(words: torch.Tensor, masks: torch.Tensor) -> list[float]:
     return lowest
 
 
+NO_SOFTS = torch.zeros(0, 1, 1, dtype=torch.float32, device="cpu")
+
+
 @dataclass(frozen=True, repr=False, eq=False)
 class MaskResult:
     """Masks of one image. Notebooks show them as a picture."""
@@ -86,7 +89,7 @@ class MaskResult:
     """Class → step → the map after it."""
     pixels: np.ndarray | None = None
     """The image (H, W, 3) uint8, if it is known."""
-    unrefined: torch.Tensor = field(default_factory=lambda: torch.zeros(0, 1, 1))
+    unrefined: torch.Tensor = NO_SOFTS
     """The soft masks (C, h, w) before PAMR and SAM, at the size at which the model drew or saw the image."""
     window: Window | None = None
     """The part of the image that `soft` shows; None: all of it."""

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from scipy import ndimage
 
-from ..errors import UserError, first_line
+from ..errors import UserError, foreign_errors
 from ..models.hub import Address, fetch_file, fetch_weights, path_or_address
 from ..models.libraries import import_transformers
 from ..models.no_code import check_parts
@@ -52,15 +52,11 @@ def load_sam(name: str) -> Any:
     weights = fetch_weights("mask.sam", file).absolute()
     folder = weights.parent
     check_parts([folder])
-    try:
+    with foreign_errors("mask.sam", f"{name}: its config.json cannot be used", fix):
         kind = SAM_CLASSES[transformers.AutoConfig.from_pretrained(str(folder), trust_remote_code=False).model_type]
         options = {"local_files_only": True, "dtype": torch.float32}
         network = load_checked(getattr(transformers, kind), str(folder), "", f"mask.sam: {name}", [weights], **options)
         problem = _problem_in_use(network.eval())
-    except UserError:
-        raise
-    except Exception as error:  # transformers raises nearly every kind for a folder that is not quite right
-        raise UserError("mask.sam", f"{name}: its config.json cannot be used ({first_line(error)})", fix) from error
     if problem:
         raise UserError("mask.sam", f"{name}: {problem}", fix)
     return network
@@ -71,7 +67,8 @@ def _problem_in_use(network: Any) -> str:
     side = network.config.prompt_encoder_config.image_size
     if not 0 < side <= LARGEST_SIDE:
         return f"image_size = {side} of its prompt_encoder_config must be from 1 to {LARGEST_SIDE}"
-    logits = prompt_sam(network, np.zeros((6, 8, 3), np.uint8))(torch.zeros(6, 8), torch.ones(6, 8) > 0)
+    blank = torch.zeros(6, 8, dtype=torch.float32, device="cpu")
+    logits = prompt_sam(network, np.zeros((6, 8, 3), np.uint8))(blank, blank == 0)
     if not logits.isfinite().all():
         return "its answers are not numbers"
     return ""
@@ -119,7 +116,7 @@ def prompt_sam(network: Any, image: np.ndarray) -> Callable[[torch.Tensor, torch
         high = wide = max(height, width)
     margins = (0, wide - width, 0, high - height)  # left, right, above, below
     constants = image, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
-    pixels, mean, std = (torch.tensor(values, device=network.device) for values in constants)
+    pixels, mean, std = (torch.tensor(values, dtype=torch.float32, device=network.device) for values in constants)
     pixels = F.pad(((pixels / 255 - mean) / std).permute(2, 0, 1), margins)[None]
     embeddings = network.get_image_embeddings(F.interpolate(pixels, (side, side), mode="bilinear", antialias=True))
 

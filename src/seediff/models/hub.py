@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from glob import escape
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import UserError, first_line
+from ..errors import UserError, foreign_errors
 from ..files.messages import plural
 
 HubId = str
@@ -104,16 +104,12 @@ def _progress_bars(shown: bool) -> Iterator[None]:
         switches[before]()
 
 
-@contextmanager
-def _errors_of_hub(hub_id: HubId, field: str) -> Iterator[None]:
+def _errors_of_hub(hub_id: HubId, field: str) -> AbstractContextManager[None]:
     """Turn every error in this block into a UserError: of the hub's client, the http client or the system. field: as in
     `fetch_file`."""
-    try:
-        yield
-    except Exception as error:
-        fix = "check its name, its licence on its page and `hf auth login`; or, on a machine with a network, "
-        fix += f"`hf download {hub_id} --local-dir FOLDER`, and then --{field} FOLDER"
-        raise UserError(field, f"{hub_id} cannot be fetched from the hub: {first_line(error)}", fix) from error
+    fix = "check its name, its licence on its page and `hf auth login`; or, on a machine with a network, "
+    fix += f"`hf download {hub_id} --local-dir FOLDER`, and then --{field} FOLDER"
+    return foreign_errors(field, f"{hub_id} cannot be fetched from the hub", fix)
 
 
 def locate_weights(field: str, name: str) -> Path | Address:

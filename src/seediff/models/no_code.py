@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from itertools import chain
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +33,13 @@ NAMED_BY_FILES = re.compile(r"Auto[A-Z]|Pipeline")
 ELSEWHERE = frozenset(
     {
         "auto_map", "custom_pipeline", "custom_pipelines", "custom_revision", "code_revision", "trust_remote_code",
-        "_module", "transformers_weights", "adapter_kwargs",
+        "_module", "transformers_weights", "adapter_kwargs", "base_model_name_or_path",
     }
 )  # fmt: skip
 """Keys of configurations that name code, or files outside the folder."""
 
+SHARD = re.compile(r"[\w.-]+\.safetensors")
+"""Matches the names of files in a list of weights."""
 OWN_ATTENTION: dict[str, Any] = {"trust_remote_code": False, "attn_implementation": None}
 """Arguments for transformers' `from_pretrained`, with which transformers chooses the implementation of attention.
 Otherwise a configuration could name one in a repository."""
@@ -77,14 +79,15 @@ def check_index(path: Path, index: Mapping[str, Any], family: Family) -> set[str
 
 def check_parts(folders: Iterable[Path]) -> None:
     """Raise UserError for configurations of parts that `check_settings` refuses. folders: the parts'."""
-    for path in sorted(chain.from_iterable(folder.glob("*config.json") for folder in folders)):
-        with suppress(ValueError, RecursionError):  # a library cannot read the file either, and says so
-            check_settings(path, json.loads(read_bytes(path)))
+    for folder, kind in product(folders, ("*config.json", "*.index*.json")):
+        for path in sorted(folder.glob(kind)):
+            with suppress(ValueError, RecursionError):  # a library cannot read the file either, and says so
+                check_settings(path, json.loads(read_bytes(path)))
 
 
 def check_settings(path: Path | str, settings: Any) -> None:
-    """Raise UserError if a configuration has a key of ELSEWHERE, at any depth. path: its file, for messages. settings:
-    its contents."""
+    """Raise UserError if a configuration has a key of ELSEWHERE, at any depth, or if it lists files of weights other
+    than safetensors in its folder. path: its file, for messages. settings: its contents."""
     waiting = [settings]
     while waiting:
         value = waiting.pop()
@@ -93,6 +96,9 @@ def check_settings(path: Path | str, settings: Any) -> None:
                 if value[key] is not None:
                     problem = f"{key} = {show_json(value[key])} leads to code or files elsewhere"
                     raise UserError(path, problem, "remove that key")
+            shards = value.get("weight_map")
+            if isinstance(shards, Mapping) and not all(SHARD.fullmatch(str(name)) for name in shards.values()):
+                raise UserError(path, "names weights that are no safetensors files beside it")
             waiting += value.values()
         elif isinstance(value, list):
             waiting += value

@@ -14,7 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ..errors import Notice, UserError, first_line
+from ..errors import Notice, UserError, first_line, foreign_errors
 from ..files.tensors import read_header
 from .families.family import NOT_LOADED, Family
 from .hub import INDEX, fetch_file, fetch_files, fetch_weights, hub_files
@@ -22,7 +22,7 @@ from .libraries import heard
 from .locate import ModelFiles, read_index
 from .no_code import check_index, check_parts
 from .schedulers import follow_marks
-from .weights import errors_about, has_all, load_part, needed_files
+from .weights import has_all, load_part, needed_files
 
 
 @dataclass(frozen=True)
@@ -85,18 +85,18 @@ def load_pipeline(files: ModelFiles, family: Family, dtype: str) -> Any:
         check_parts([files.network])
 
     # 1. Tokenizers, processors and the scheduler
-    with errors_about(folder / "tokenizer"):
+    with foreign_errors(folder / "tokenizer", "cannot be loaded"):
         tokenizers = family.tokenizers(folder)
     loaded: dict[str, Any] = {}
     for part in sorted(part for part in listed - {*tokenizers} if not family.has_weights(part)):
-        with errors_about(folder / part):
+        with foreign_errors(folder / part, "cannot be loaded"):
             loaded[part] = _part_class(index, part).from_pretrained(str(folder / part))
 
     # 2. Parts with weights
     networks: dict[str, Any] = {}
     parts = Parts(files, family, index)
     for part, part_folder in parts.folders(folder).items():
-        with errors_about(part_folder):
+        with foreign_errors(part_folder, "cannot be loaded"):
             networks[part] = load_part(_part_class(index, part), part_folder, part, dtype, files.name)
     if files.file:
         warnings.warn(f"{files.name}: {parts.line}", Notice, stacklevel=2)
@@ -109,7 +109,7 @@ def load_pipeline(files: ModelFiles, family: Family, dtype: str) -> Any:
     # from the class in model_index.json.
     processors = {part: made if hasattr(made, "tokenizer") else None for part, made in tokenizers.items()}
     options = {**absent, **switches, **loaded, **networks, **processors, "dtype": getattr(torch, dtype)}
-    with errors_about(folder):
+    with foreign_errors(folder, "cannot be loaded"):
         pipeline_class = getattr(diffusers, index["_class_name"])
         pipe = pipeline_class.from_pretrained(str(folder), use_safetensors=True, trust_remote_code=False, **options)
         pipe.register_modules(**tokenizers)

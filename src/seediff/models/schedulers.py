@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container
 from typing import Any
 
-from ..errors import UserError, first_line
+from ..errors import UserError, foreign_errors
 from ..files.messages import did_you_mean
 from .families.family import Family, FlowMatching
 from .libraries import import_diffusers
@@ -68,11 +68,8 @@ def use_scheduler(pipe: Any, name: str) -> None:
     import diffusers
 
     class_name, options = scheduler_class(name)
-    try:
+    with foreign_errors("scheduler", f"{name}: cannot be made of the model's own"):
         pipe.scheduler = getattr(diffusers, class_name).from_config(pipe.scheduler.config, **options)
-    except Exception as error:  # a missing library, an unsuitable configuration
-        problem = f"{name}: cannot be made of the model's own ({first_line(error)})"
-        raise UserError("scheduler", problem) from error
 
 
 def follow_marks(pipe: Any, names: Container[str]) -> None:

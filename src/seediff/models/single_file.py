@@ -11,13 +11,13 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
+from ..errors import UserError, foreign_errors
 from ..files.tensors import read_header
 from .families import families
 from .families.family import Family
 from .hub import cached_file, fetch_file
 from .libraries import heard
-from .weights import ADDED, check_tensors, errors_about
+from .weights import ADDED, check_tensors
 
 NETWORK = "model.diffusion_model."
 VAE = ("first_stage_model.", "vae.")
@@ -76,7 +76,7 @@ class SingleFile:
         assert self.path is not None
         if not self.is_gguf:
             return read_header(self.path).tensors
-        with errors_about(self.path):
+        with foreign_errors(self.path, "cannot be loaded"):
             from gguf import GGUFReader  # pyright: ignore[reportMissingImports]
 
             return [tensor.name for tensor in GGUFReader(self.path).tensors]
@@ -111,7 +111,7 @@ class SingleFile:
         if self.is_gguf:
             options["quantization_config"] = GGUFQuantizationConfig(compute_dtype=getattr(torch, dtype))
         assert self.path is not None
-        with errors_about(self.path):
+        with foreign_errors(self.path, "cannot be loaded"):
             stored: dict[str, Any] = load_single_file_checkpoint(str(self.path))  # type: ignore[assignment]
             network = {name.removeprefix(NETWORK): stored[name] for name in stored if name.startswith(NETWORK)}
             for part in names:

@@ -10,12 +10,11 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError, first_line
+from ..errors import UserError
 from ..files.messages import plural
 from ..files.tensors import read_header
 from .hub import INDEX
@@ -167,18 +166,6 @@ def load_part(part_class: Any, folder: Path, part: str, dtype: str, name: str) -
     variant, files = part_files(folder, dtype)
     options = {"subfolder": folder.name, "variant": variant, "dtype": getattr(torch, dtype)}
     return load_checked(part_class, str(folder.parent), part, f"model: {name}: {part}", files, **options)
-
-
-@contextmanager
-def errors_about(path: Path) -> Iterator[None]:
-    """Turn every error in this block into a UserError about `path`: libraries raise errors of any kind for a broken
-    folder."""
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:
-        raise UserError(path, f"cannot be loaded ({first_line(error)})") from error
 
 
 LARGE, SAMPLES = 4096, 64

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from ..config.methods import METHOD_FACTS, MethodFacts, own_methods
 from ..config.settings import RunConfig
 from ..devices import cpu_threads
-from ..errors import Notice, UserError, first_line
+from ..errors import Notice, UserError, first_line, foreign_errors
 from ..files.outputs import write_atomic
 from ..files.reading import inside
 from ..workers import check_workers
@@ -87,7 +87,11 @@ class Ray(Engine):
         if ray.is_initialized():
             return self
         before = signal.getsignal(signal.SIGTERM)
-        try:
+        problem, fix = "ray does not start on this machine", ""
+        if self.address:
+            problem = f"{self.address}: no Ray cluster can be reached there"
+            fix = "`ray start --head` starts one on this machine, and without an address a run starts its own"
+        with foreign_errors("address" if self.address else "engine", problem, fix):
             if self.address:
                 check_answers(self.address)
                 ray.init(self.address, log_to_driver=False, logging_level=logging.ERROR)
@@ -101,12 +105,6 @@ class Ray(Engine):
                     logging_level=logging.ERROR,
                     _system_config={"worker_niceness": 0},  # workers have this process's priority
                 )
-        except Exception as error:  # Ray raises a bare one when a machine takes too long to start
-            if self.address is None:
-                raise UserError("engine", f"ray does not start on this machine ({first_line(error)})") from error
-            problem = f"{self.address}: no Ray cluster can be reached there ({first_line(error)})"
-            fix = "`ray start --head` starts one on this machine, and without an address a run starts its own"
-            raise UserError("address", problem, fix) from error
         if threading.current_thread() is threading.main_thread():  # Ray has set a handler that ends the process
             signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
         self.connected = True
@@ -158,7 +156,7 @@ class Ray(Engine):
         # A worker sees one GPU, whatever number the user named
         work = [ray.put(Work(replace(job, device=None), os.getcwd(), own_methods()))]
         self.make = partial(options(make_batch).remote, work)
-        answer = result(self.make(None, 0), "while they loaded the model")
+        answer = result(self.make(None, 0), "while it loaded the model")
         self.loaded = answer.loaded
         return answer.loaded, answer.plan
 
@@ -174,7 +172,7 @@ class Ray(Engine):
                     pending[self.make(number, job.config.batch_size)] = number
                 for reference in ray.wait(list(pending), timeout=WAITING)[0]:
                     number = pending.pop(reference)
-                    answer = result(reference, f"of batch {number}")
+                    answer = result(reference, f"in batch {number}")
                     here = self.loaded
                     there = answer.loaded
                     if here.weights != there.weights:
@@ -219,7 +217,7 @@ class WorkerAnswer:
 
 
 def result(reference: ObjectRef[WorkerAnswer], when: str) -> WorkerAnswer:
-    """A worker's answer. when: what the worker was doing, for the message: "of batch 3". Raises the worker's UserError
+    """A worker's answer. when: what it was doing, for the message: "in batch 3". Raises the worker's UserError
     or OSError, and UserError if Ray gave up after several deaths."""
     import ray
     from ray.exceptions import RayError, RayTaskError
@@ -232,8 +230,8 @@ def result(reference: ObjectRef[WorkerAnswer], when: str) -> WorkerAnswer:
             raise cause from None
         raise error from None
     except RayError as error:
-        why = f"out of memory, perhaps: use fewer --workers ({first_line(error)})"
-        raise UserError(f"{ATTEMPTS} workers died {when}; {why}") from None
+        fix = "run the same command to continue, with fewer --workers if memory ran out"
+        raise UserError("engine", f"Ray gave up {when} ({first_line(error)})", fix) from None
 
 
 @lru_cache(1)

@@ -34,9 +34,10 @@ def find_networks(pipe: Any) -> tuple[list[Any], Family]:
     be captured."""
     # 1. The networks
     names = class_names(pipe)
-    for name in filter(CANNOT.get, names):
-        raise UserError(f"a {names[0]}", "cannot be captured", CANNOT[name])
     parts = own_networks(pipe)
+    for given in map(class_names, (pipe, *parts)):
+        for name in filter(CANNOT.get, given):
+            raise UserError(f"a {given[0]}", "cannot be captured", CANNOT[name])
     if not parts and not hasattr(pipe, "forward"):
         raise UserError(f"a {names[0]}", "has no unet and no transformer", "give a diffusers pipeline, or its network")
     networks = [*map(not_compiled, parts or [pipe])]
@@ -50,7 +51,11 @@ def find_networks(pipe: Any) -> tuple[list[Any], Family]:
 
 NO_COLUMNS = "words enter as tokens of the image, so they have no columns"
 SEVERAL = "it draws several images in one, each with maps of its own"
+PARALLEL = "give the network inside of it: pipe.unet = pipe.unet.module, or capture(network.module, …)"
 CANNOT = {
+    "str": "give what draws: capture(seediff.load_model('sd1.5'))",
+    "DataParallel": PARALLEL,
+    "DistributedDataParallel": PARALLEL,
     "PAGMixin": "perturbed-attention guidance adds attention of its own: use the pipeline without PAG",
     "ModularPipeline": (
         "modular pipelines do not say which text each network call receives: capture(pipe.transformer, prompt='…',"
@@ -66,7 +71,7 @@ CANNOT = {
     "VisualClozeGenerationPipeline": SEVERAL,
     "ZImageOmniPipeline": "it reads the prompt in parts, between the images that it shows",
 }
-"""Class of a pipeline or network, or a class it inherits from → why it cannot be captured, or a way out."""
+"""Class of what is given, or of its network, or a class it inherits from → why it cannot be captured, or a way out."""
 
 
 def own_networks(pipe: Any) -> list[Any]:

@@ -51,8 +51,9 @@ def mask(image: ImageInput, classes: Sequence[str], *, model: str | Path | Model
 
     # All requested classes, also absent ones
     ids = [config.classes.index(name) + 1 for name in shown.classes]
-    soft = torch.zeros(len(config.classes), *pixels.shape[:2])
-    unrefined = torch.zeros(len(config.classes), *shown.unrefined.shape[1:])
+    shapes = pixels.shape[:2], shown.unrefined.shape[1:]
+    count = len(config.classes)
+    soft, unrefined = (torch.zeros(count, *shape, dtype=torch.float32, device="cpu") for shape in shapes)
     for number, values, before in zip(ids, shown.whole_softs(), shown.unrefined, strict=True):
         soft[number - 1] = torch.from_numpy(values)
         unrefined[number - 1] = before

@@ -22,7 +22,7 @@ import torch
 
 from ..attention.which_rows import Texts
 from ..config.names_in_texts import content_words, find_weight
-from ..errors import UserError, first_line
+from ..errors import UserError, first_line, foreign_errors
 from ..models.families.family import Family
 from ..models.families.inputs import TOKENIZERS, Reader
 from ..prompts.tokens import TokenizedPrompt, read_prompt
@@ -227,11 +227,9 @@ def named_readers(family: Family, tokenizers: Sequence[Any]) -> tuple[Reader, ..
     for name in names:
         classes = parameters[name].annotation if len(names) > 1 else object
         parts[name] = next((each for each in tokenizers if isinstance(each, classes)), None)
-    try:
+    problem, fix = f"is not as {family.title}'s pipeline has it", f"give pipe.{family.tokenizer_part}, or name columns"
+    with foreign_errors("tokenizer", problem, fix):
         readers = [reader for reader in family.readers(pipeline(**parts)) if reader.first is not None]
-    except Exception as error:  # another program's tokenizer may lack anything
-        problem = f"is not as {family.title}'s pipeline has it ({first_line(error)})"
-        raise UserError("tokenizer", problem, f"give pipe.{family.tokenizer_part}, or name columns") from error
     if any(reader.tokenizer is None for reader in readers):
         needed = list({reader.first: f"pipe.{reader.name}" for reader in readers}.values())
         fix = f"tokenizer={needed[0]}" if len(needed) == 1 else f"tokenizer=[{', '.join(needed)}]"

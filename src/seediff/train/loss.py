@@ -194,10 +194,10 @@ def _class_loss(
     matches, from `_match`.
     """
     nothing = logits.shape[-1] - 1
-    target = torch.full(logits.shape[:2], nothing, device=logits.device)
+    target = torch.full(logits.shape[:2], nothing, dtype=torch.int64, device=logits.device)
     target[images, queries] = classes
     weight = torch.ones_like(logits[..., 0]).masked_fill(target == nothing, no_object)
-    weight = weight * torch.tensor([float(len(ids) > 0) for ids in present], device=logits.device)[:, None]
+    weight = weight * weight.new_tensor([len(ids) > 0 for ids in present])[:, None]
     losses = F.cross_entropy(logits.transpose(1, 2), target, reduction="none")
     return (losses * weight).sum() / weight.sum().clamp(min=1e-6)
 

@@ -36,12 +36,12 @@ from ..config.class_names import BACKGROUND
 from ..config.train import LARGEST_SIDE, TrainConfig
 from ..dataset.class_lists import check_class_list
 from ..devices import mixed_precision
-from ..errors import UserError, first_line
+from ..errors import UserError, foreign_errors
 from ..files.messages import show_json
 from ..files.reading import fit, read_json
 from ..models.hub import Address, cached_file, fetch_file, fetch_files, hub_files, path_or_address
 from ..models.libraries import import_transformers
-from ..models.no_code import check_settings
+from ..models.no_code import check_parts, check_settings
 from ..models.weights import load_checked
 
 TINY_FOLDER = Path(__file__).parent / "tiny"
@@ -204,7 +204,7 @@ def _config_file(config: TrainConfig, source: str) -> Path:
 def to_pixels(images: torch.Tensor) -> torch.Tensor:
     """(B, H, W, 3) uint8 → (B, 3, H, W) float32, normalised for ImageNet backbones."""
     constants = IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
-    mean, std = (torch.tensor(values, device=images.device) * 255 for values in constants)
+    mean, std = (torch.tensor(values, dtype=torch.float32, device=images.device) * 255 for values in constants)
     return ((images.float() - mean) / std).permute(0, 3, 1, 2).contiguous()
 
 
@@ -287,15 +287,12 @@ def load_network(kind: Any, source: str, *, initial: bool = False, **options: An
             folder = fetch_files(source, fnmatch.filter(hub_files(source, "weights"), FILES + "*"), "weights")
         else:
             folder = cached.parent
-    try:
+    with foreign_errors(where, f"cannot be loaded as {kind.__name__}"):
         import_transformers()
         role = "backbone" if initial else "segmenter"
         files = [*folder.glob(FILES)]
+        check_parts([folder])
         network = load_checked(kind, source, role, where, files, **options)
-    except UserError:
-        raise
-    except Exception as error:  # a modified configuration can raise nearly anything
-        raise UserError(where, f"cannot be loaded as {kind.__name__} ({first_line(error)})") from error
     for name, tensor in network.state_dict().items():
         if not tensor.isfinite().all():
             raise UserError(where, f"{name} has values that are not numbers", "train it again")

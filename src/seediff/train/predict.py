@@ -16,6 +16,7 @@ from ..config.train import LARGEST_SIDE
 from ..dataset.split import positions_of
 from ..devices import check_device, default_device
 from ..errors import UserError
+from ..files.outputs import check_unused
 from ..masks.arithmetic import highest
 from .data import PAD
 from .models import NETWORKS, Network, class_scores, load_network, read_about
@@ -151,6 +152,7 @@ def check_segmenter(folder: Path) -> Path:
         raise UserError(folder, "no such folder")
     if not (folder / "config.json").is_file():
         if (folder / CHECKPOINT).is_file() or (folder / LOSSES).is_file():
+            check_unused(folder)
             fix = "run the same `seediff train` command to continue it"
             raise UserError(folder, "its training is not finished", fix)
         raise UserError(folder, "has no config.json", "name the --out folder of a finished `seediff train`")

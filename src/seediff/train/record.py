@@ -22,7 +22,7 @@ from torch import nn
 from ..config.settings import differences, load_config
 from ..config.train import TrainConfig, with_device
 from ..dataset.sample import Sample
-from ..errors import UserError, first_line
+from ..errors import UserError, foreign_errors
 from ..files.messages import show_json
 from ..files.outputs import CARD, CONFIG, check_outside, write_atomic
 from ..files.reading import read_json, read_lines
@@ -100,7 +100,8 @@ def load_checkpoint(path: Path, trainee: nn.Module, optimizer: torch.optim.Optim
     moments: dict[int, dict[str, torch.Tensor]] = {}
     file = read_header(path)
     tensors = file.load("pt")
-    try:
+    problem = "is damaged, or the checkpoint of another network"
+    with foreign_errors(path, problem, "choose another --out"):
         history = tensors.pop(HISTORY).numpy()
         for name, value in tensors.items():
             part, _, rest = name.partition(".")
@@ -111,9 +112,6 @@ def load_checkpoint(path: Path, trainee: nn.Module, optimizer: torch.optim.Optim
                 moments.setdefault(int(number), {})[kind] = value
         trainee.load_state_dict(weights)
         optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
-    except (LookupError, RuntimeError, ValueError) as error:
-        problem = f"is damaged, or the checkpoint of another network ({first_line(error)})"
-        raise UserError(path, problem, "choose another --out") from error
     return history
 
 

@@ -60,7 +60,7 @@ def packed_pictures(places: Tensor, count: int) -> tuple[tuple[int, int], ...]:
     for begin, end in pairwise([*begins, len(columns)]):
         picture = columns[begin:end]
         height, width = (picture[:, 1:3].amax(0).long() + 1).tolist()
-        lines, across = torch.arange(height).double(), torch.arange(width).double()
+        lines, across = (torch.arange(side, dtype=torch.float64, device="cpu") for side in (height, width))
         is_grid = torch.equal(picture[:, :3], torch.cartesian_prod(picture[0, :1], lines, across))
         is_drawn = begin == 0
         if not is_grid or picture[:, 3:].any() or is_drawn != (picture[0, 0] == 0):
