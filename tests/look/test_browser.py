@@ -68,7 +68,7 @@ def test_many_are_selected_accepted_and_undone(page, pets):
     page.keyboard.press("Control+a")
     assert page.text_content("#selected") == "40 selected"
     page.keyboard.press("Escape")
-    assert page.text_content("#selected") == "0 selected"
+    assert page.text_content("#selected").startswith("To select")
     for key, count in (("a", "1"), ("a", "2"), ("z", "1"), ("z", "0")):  # one tile after another
         page.keyboard.press(key)
         until(page, ACCEPTED, count)
@@ -376,14 +376,14 @@ def test_back_and_reload_keep_what_was_shown(fresh):
     page.keyboard.press("j")
     until(
         page,
-        "name => ![undefined, name].includes(document.querySelector('#sample[aria-busy=false]"
-        " #sample-name')?.textContent)",
+        "name => document.querySelector('#sample[aria-busy=false]')"
+        " && document.querySelector('#sample-name').textContent !== name",
         name,
     )
     second = page.text_content("#sample-name")
     page.reload()
     shown_sample(page, second)
-    assert page.text_content("#sample-place") == "3 of 8 shown"
+    assert page.text_content("#sample-place") == "3 of 8"
     page.go_back()
     page.wait_for_selector("#browse:not([hidden])")
     until(page, "name => document.querySelector('.tile.active .name bdi')?.textContent === name", second)

@@ -1,6 +1,6 @@
 """The page shows the most doubtful samples first, and those that somebody judged after the others."""
 
-from in_chromium import needs_chromium, window
+from in_chromium import needs_chromium, press, shown_sample, until, window
 from look_server import running, write_set
 
 from seediff.look.answers import Request, describe
@@ -34,3 +34,15 @@ def test_the_most_doubtful_come_first(browser, tmp_path):
         assert page.input_value("#sort") == "-doubt"
         names = [sample.name for sample in opened.store.samples]
         assert page.evaluate(FIRST) == [names[i] for i in (3, 2, 0, 1)]
+        assert page.text_content("#reviewed") == "1 of 4 reviewed"
+        page.get_by_label("✓ accepted").check()
+        page.select_option("#sort", "order")
+        until(page, "() => document.querySelectorAll('.tile').length === 1")
+        page.click("#review")  # nothing of what is shown is left to review
+        shown_sample(page, names[3])
+        press(page, "a")
+        shown_sample(page, names[2])
+        page.click("#back")
+        until(page, "() => document.querySelector('#reviewed').textContent === '2 of 4 reviewed'")
+        page.click("#review")
+        shown_sample(page, names[2])

@@ -170,6 +170,7 @@ def test_the_page_says_that_it_loads_and_why_nothing_is_shown(browser, pets):
         page.wait_for_selector("#empty", state="hidden")
         page.fill("#text", "zebra")
         page.locator("#classes input").nth(1).check()
+        page.evaluate("() => document.querySelectorAll('details').forEach((one) => { one.open = true; })")
         page.get_by_label("no flag").check()
         page.locator("#area-low").fill("90")
         said = "the text “zebra”, “cat”, “no flag”, Area, % of the image"

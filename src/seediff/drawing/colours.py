@@ -40,11 +40,6 @@ def mask_colours() -> np.ndarray:
     return table
 
 
-def is_dark() -> np.ndarray:
-    """(256,) bool: whether the colour of each id is dark. A white line around a dark colour is seen best."""
-    return mask_colours() @ np.array([0.299, 0.587, 0.114]) <= 128
-
-
 def css_colour(label: int) -> str:
     """The colour of an id in CSS: #rrggbb."""
     return f"#{mask_colours()[label].tobytes().hex()}"

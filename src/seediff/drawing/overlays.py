@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from ..files.label_maps import IGNORE
-from .colours import css_colour, heat_colours, is_dark, mask_colours, to_levels
+from .colours import css_colour, heat_colours, mask_colours, to_levels
 
 LABEL_HEIGHT = 18  # pixels, of a line of text beneath a tile
 LEAST_SIDE = 256
@@ -60,14 +60,15 @@ def overlay(
     label_map: np.ndarray,
     regions: np.ndarray | None = None,
     *,
-    alpha: float = 0.35,
+    alpha: float = 0.28,
     dim: float = 0.0,
 ) -> np.ndarray:
     """(H, W, 3) uint8: the image with its labels over it. From the inside of a labelled region to the outside:
 
         inside        a light fill in the label's colour
         line          the region's edge in this colour
-        rim           black, or white around dark colours, in the background
+        white, black  two lines outside the edge, of which one is seen on any colour; where regions touch, in the
+                      region of the lower number
         background    unchanged, or darker
 
     image: None: the labels are opaque, on black. regions: (H, W) whole numbers that separate regions of one label, such
@@ -77,13 +78,16 @@ def overlay(
     if image is None:
         image = np.zeros((*label_map.shape, 3), np.uint8)
         alpha = 1.0
-    wide = max(1, round(min(label_map.shape) / 200))
+    wide = max(2, round(min(label_map.shape) / 200))
+    rim = wide // 2
     inside = label_map > 0
-    line = _edges(label_map if regions is None else regions, wide) & inside
-    rim = _edges(inside, max(1, wide // 2)) & ~inside
-    white = _edges(inside & is_dark()[label_map], max(1, wide // 2)) & rim
-    opacity = np.select([line, rim, inside], [1.0, 0.6, alpha], dim)
-    colours = np.where(white[..., None], np.uint8(255), mask_colours()[label_map])  # black in the background
+    numbers = np.where(inside, 1 + (label_map if regions is None else regions).astype(np.int32), 0)
+    white, black = (_highest(numbers, reach) > numbers for reach in (rim, 2 * rim))
+    white &= _highest(black & ~white, rim) | (image.mean(2) < 128)  # in a narrow gap, only one of the two has room
+    line = (_highest(-numbers, wide) > -numbers) & ~black
+    opacity = np.select([line | black, inside], [1.0, alpha], dim)
+    shown = np.where(black, 0, label_map)  # black in the background, too
+    colours = np.where(white[..., None], np.uint8(255), mask_colours()[shown])
     drawn = np.empty_like(image)
     for channel in range(3):  # all at once would take three times the memory
         mixed = image[..., channel] * (1 - opacity) + colours[..., channel] * opacity
@@ -109,8 +113,8 @@ def draw_mask(
 def draw_named(
     image: np.ndarray | None, label_map: np.ndarray, names: Mapping[int, str], regions: np.ndarray | None = None
 ) -> np.ndarray:
-    """(H, W, 3) uint8: as `overlay`, with the name of each region written once, in its colour. A name that would cover
-    another is left out. A name that the font cannot write, such as Chinese, is replaced by its number.
+    """(H, W, 3) uint8: as `overlay`, with the name of each region written once, in a frame of its colour. A name that
+    would cover another is left out. A name that the font cannot write, such as Chinese, is replaced by its number.
 
     image, regions: as in `overlay`. names: number of a region → name.
     """
@@ -131,7 +135,7 @@ def draw_named(
         here = (lattice == number) & free
         if not text or not here.any():
             continue
-        left, top, right, bottom = draw.textbbox((0, 0), text, font, anchor="mm", stroke_width=1)  # around (0, 0)
+        left, top, right, bottom = draw.textbbox((0, 0), text, font, anchor="mm", stroke_width=3)  # around (0, 0)
         y, x = cell * _deepest(here, (bottom - top, right - left))  # the middle of the name, in pixels
         # The name's rectangle, in cells.
         rows = slice(max(0, int(y + top) // cell), int(y + bottom) // cell + 1)
@@ -139,9 +143,8 @@ def draw_named(
         if free[rows, columns].all():
             free[rows, columns] = False
             label = int(label_map[regions == number][0])
-            colour = css_colour(label) if image is not None else "white"
-            around = "white" if is_dark()[label] else "black"
-            draw.text((x, y), text, colour, font, anchor="mm", stroke_width=1, stroke_fill=around)
+            draw.rectangle((x + left, y + top, x + right - 1, y + bottom - 1), "black", css_colour(label))
+            draw.text((x, y), text, "white", font, anchor="mm")
     return np.asarray(sheet)
 
 
@@ -158,15 +161,14 @@ def _deepest(free: np.ndarray, size: tuple[float, float]) -> np.ndarray:
     return places[((places - places.mean(0)) ** 2).sum(1).argmin()]
 
 
-def _edges(regions: np.ndarray, wide: int) -> np.ndarray:
-    """(H, W) bool: the pixels that have another region within `wide` pixels above, below, left or right."""
-    edge = np.zeros(regions.shape, bool)
-    for edges, values in ((edge, regions), (edge.T, regions.T)):  # `edge.T` is a view: both write to `edge`
-        for step in range(1, wide + 1):
-            change = values[step:] != values[:-step]
-            edges[step:] |= change
-            edges[:-step] |= change
-    return edge
+def _highest(numbers: np.ndarray, reach: int) -> np.ndarray:
+    """(H, W): the highest number, or any true one, within `reach` pixels above, below, left or right of each pixel."""
+    highest = numbers.copy()
+    for found, values in ((highest, numbers), (highest.T, numbers.T)):  # `highest.T` is a view: both write to `highest`
+        for step in range(1, reach + 1):
+            np.maximum(found[step:], values[:-step], out=found[step:])
+            np.maximum(found[:-step], values[step:], out=found[:-step])
+    return highest
 
 
 def contact_sheet(

@@ -16,8 +16,7 @@ from ..config.class_names import BACKGROUND
 from ..dataset.native import METADATA
 from ..dataset.sample import Sample
 from ..drawing.charts import can_draw, confusion_chart
-from ..drawing.colours import css_colour
-from ..drawing.overlays import draw_named, fit_side, overlay
+from ..drawing.overlays import draw_named, fit_side
 from ..drawing.shown import jpeg_uri
 from ..files.label_maps import IGNORE
 from ..files.outputs import stage_output, write_atomic, write_json
@@ -35,7 +34,7 @@ MOST = 24
 SIDE = 240
 """The longer side of a picture in pixels."""
 MISSED, WRONG = 1, 2
-"""Labels of errors, whose colours are those of masks."""
+"""Labels of errors."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,6 @@ def evaluation_page(evaluation: Evaluation, ranked: Sequence[str]) -> bytes:
         unchecked=sum(sample.row.unchecked for sample in evaluation.data),
         count=len(ranked),
         tiles=[_tile(evaluation, by_name[name]) for name in shown],
-        colours=[css_colour(MISSED), css_colour(WRONG)],
         look=look,
     ).encode("utf-8")
 
@@ -115,7 +113,7 @@ def _tile(evaluation: Evaluation, sample: Sample) -> ImageTile:
         "image": image,
         "truth": draw_named(image, small(truth), names),
         "prediction": draw_named(image, small(predicted), names),
-        "errors": overlay(image, small(errors), alpha=0.8, dim=0.6),
+        "errors": draw_errors(image, small(errors)),
     }
     counted = max(1, int((truth != IGNORE).sum()))
     return ImageTile(
@@ -124,6 +122,15 @@ def _tile(evaluation: Evaluation, sample: Sample) -> ImageTile:
         f"{(errors > 0).sum() / counted:.1%}",
         [(title, jpeg_uri(picture)) for title, picture in pictures.items()],
     )
+
+
+def draw_errors(image: np.ndarray, errors: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8: the darkened image, with black and white stripes where a class was missed and squares where it
+    is wrong, because every colour is some class's. errors: (H, W), of `error_map`."""
+    rows, columns = np.indices(errors.shape)
+    stripes, squares = (rows + columns) // 3, rows // 3 + columns // 3
+    hatching = np.where(errors == MISSED, stripes, squares) % 2 * 255
+    return np.where(errors[..., None] > 0, hatching[..., None], image * 0.4).astype(np.uint8)
 
 
 def error_map(truth: np.ndarray, predicted: np.ndarray, background: Sequence[int]) -> np.ndarray:

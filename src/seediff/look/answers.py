@@ -125,11 +125,11 @@ def add_class(store: Store, request: NewClass) -> Json:
 
 def sample(store: Store, request: OfSample) -> Json:
     row = store.state(request.number).row(store.classes)
-    about = {key: getattr(row, key) for key in IN_VIEWER}
+    facts = {key: getattr(row, key) for key in IN_VIEWER}
     return {
         "prompt": "" if row.source else row.prompt or "",  # photographs show no prompt
         "why": {flag: explain_flag(flag) for flag in row.raised},
-        "about": {key: value for key, value in about.items() if value is not None},
+        "facts": {key: value for key, value in facts.items() if value is not None},
         **store.for_page(request.number),
     }
 

@@ -3,9 +3,9 @@
 import { keepAddress } from "./address.js";
 import { act } from "./api.js";
 import { Bulk } from "./bulk.js";
-import { Filters } from "./filters.js";
+import { Filters, USUAL } from "./filters.js";
 import { Grid } from "./grid.js";
-import { select } from "./index.js";
+import { select } from "./matches.js";
 import { $, hint } from "./page.js";
 import { SampleList, all } from "./samples.js";
 import { set } from "./set.js";
@@ -36,6 +36,8 @@ export class Browse {
     };
     $("tile-size").onchange = () => keepAddress();
     $("select-all").onclick = () => this.grid.chooseAll();
+    $("review").onclick = () => this.review();
+    $("review").textContent = USUAL === "order" ? "Review the next" : "Review the most doubtful first";
   }
 
   get list() { return this.grid.list; }
@@ -67,25 +69,46 @@ export class Browse {
     $("empty-clear").hidden = !used.length;
     $("empty-said").textContent = used.length ? `No sample matches ${used.join(", ")}.` : "There are no samples.";
     $("browse").inert = false;
+    this.count();
     this.grid.show(new SampleList(found.samples, query.sort), options);
   }
 
-  hear(sample) {
-    this.grid.hear(sample);
-    if ($("browse").hidden) return;
+  update(sample) {
+    this.grid.update(sample);
     clearTimeout(this.counting);
-    this.counting = setTimeout(() => this.filters.showCounts(select(this.filters.query())), 150);
+    this.counting = setTimeout(() => {
+      this.count();
+      if (!$("browse").hidden) this.filters.showCounts(select(this.filters.query()));
+    }, 150);
+  }
+
+  count() {
+    const count = (wanted) => all.filter(({ verdict }) => verdict === wanted).length;
+    const [accepted, rejected] = ["accepted", "rejected"].map(count);
+    const done = accepted + rejected;
+    $("reviewed").textContent = `${done.toLocaleString()} of ${all.length.toLocaleString()} reviewed`;
+    $("progress").style = `--accepted: ${(100 * accepted) / all.length}%; --done: ${(100 * done) / all.length}%`;
+    $("review").hidden = done === all.length;
+  }
+
+  // Within the filters, if they show anything to review.
+  review() {
+    const next = () => this.list.samples.findIndex(({ verdict }) => !verdict);
+    $("sort").value = USUAL;
+    this.refresh();
+    if (next() < 0) $("reset-filters").click();
+    this.page.open(next());
   }
 
   // The next key is about the next sample, even before this one is saved.
   judge(action) {
     const { grid, changes } = this;
-    if (action === "relabel" || grid.chosen.size) return this.bulk.act(action);
     if (set.readOnly) return hint(set.readOnly);
+    if (action === "relabel" || grid.chosen.size) return this.bulk.act(action);
     const { active: at, current } = grid;
     if (!current) return;
     if (action !== "reset") grid.select(at + 1);
     const { index: number, name } = current;
-    changes.make({ number, name, base: current, send: (about) => act(number, { action, ...about }) });
+    changes.make({ number, name, base: current, verdict: true, send: (about) => act(number, { action, ...about }) });
   }
 }

@@ -6,7 +6,7 @@ import { forget } from "./samples.js";
 import { fillClasses, set } from "./set.js";
 
 const DONE = {
-  accept: "accepted", reject: "rejected", reset: "cleared", relabel: "relabelled", undo: "undone", redo: "redone",
+  accept: "accepted", reject: "rejected", reset: "cleared", relabel: "relabelled", cleaned: "cleaned", undo: "undone", redo: "redone",
 };
 
 export class Bulk {
@@ -62,7 +62,7 @@ export class Bulk {
             changes.remember(item, item.number, item.before, item.after);
             items.push(item);
           } else others[why || "unchanged"] = (others[why || "unchanged"] ?? 0) + 1;
-          changes.hear(state);
+          changes.update(state);
           forget(state.index);
         }
       }
@@ -88,14 +88,11 @@ export class Bulk {
   }
 
   show() {
-    const { chosen: { size: count }, list } = this.browse.grid;
-    const none = !count && "Select samples first: click the corner of a tile";
-    $("selected").textContent = `${count.toLocaleString()} selected`;
-    for (const part of $("selection").querySelectorAll("button, select")) {
-      const { action } = part.dataset;
-      const isJudging = action && action !== "relabel";
-      const lacks = isJudging ? !list.count && "No samples" : none;
-      disable(part, lacks || (part.id !== "select-none" && set.readOnly));
+    const count = this.browse.grid.chosen.size;
+    $("selected").textContent = count ? `${count.toLocaleString()} selected` : "To select, click a tile’s corner, or Space";
+    $("select-none").hidden = !count;
+    for (const part of $("selection").querySelectorAll("[data-action], select")) {
+      disable(part, (!count && "Select samples first") || set.readOnly);
     }
   }
 }

@@ -15,11 +15,11 @@ export class Changes {
   offline = false;
   failing = false;
 
-  // hear(state) shows it in the grid; saved(change, state) and wrong(change) show in the sample's view what is saved.
-  constructor({ hear, saved, wrong }) { Object.assign(this, { hear, saved, wrong }); }
+  // update(state) shows it in the grid; saved(change, state) and wrong(change) show in the sample's view what is saved.
+  constructor({ update, saved, wrong }) { Object.assign(this, { update, saved, wrong }); }
 
   // number, name: the sample's. base: { version }, what the change is made on. send({ version }) promises the new state.
-  // newMap: the server makes another label map. stroke: it sends the whole map, so of those that wait only the last is sent.
+  // newMap: the server makes another label map. verdict: it gives one, perhaps the same. stroke: it sends the whole map, so of those that wait only the last is sent.
   make(change) {
     const { number, name, restores } = change;
     const waiting = this.queue.length > 1 && this.queue.at(-1);
@@ -74,9 +74,9 @@ export class Changes {
       const state = await this.persist(() => change.send({ version }), version);
       if (state.version === version) {
         this.drop(change);
-        hint("That changed nothing.");
+        if (!change.verdict) hint("That changed nothing.");
       } else this.remember(entry, number, version, state.version);
-      this.hear(state);
+      this.update(state);
       base.version = state.version;
       await this.saved(change, state);
     } catch (error) {
@@ -84,7 +84,7 @@ export class Changes {
       this.drop(change);
       change.failed = change.newMap = true;
       if (error.status === 409) {
-        this.hear(error.answer);
+        this.update(error.answer);
         base.lost = (base.lost || 0) + 1;
         const lost = base.lost === 1 ? "1 of your changes was" : `${base.lost} of your changes were`;
         notice(`Someone else changed ${change.name}; their version was kept. ${lost} not saved.`);

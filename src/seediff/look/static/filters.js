@@ -15,12 +15,13 @@ const SORTS = [
   ["order", "as in the dataset", "as in the dataset, last first"],
   ["area", "area, smallest first", "area, largest first"],
   ...set.scores.map(({ name }) => {
+    if (name === "doubt") return [name, "least doubtful first", "most doubtful first"];
     const said = name.replaceAll("_", " ");
     return [name, `${said}, lowest first`, `${said}, highest first`];
   }),
   ["flags", "", "most flags"],
 ];
-const USUAL = set.scores.some(({ name }) => name === "doubt") && all.some(({ verdict }) => !verdict) ? "-doubt" : "order";
+export const USUAL = set.scores.some(({ name }) => name === "doubt") && all.some(({ verdict }) => !verdict) ? "-doubt" : "order";
 const FIELDS = ["text", "sort", ...RANGES.flatMap(({ name }) => [`${name}-low`, `${name}-high`])];
 
 export class Filters {
@@ -42,8 +43,6 @@ export class Filters {
       this.reset();
       changed();
     };
-    const toggle = $("filters-toggle");
-    toggle.onclick = () => { toggle.ariaExpanded = toggle.ariaExpanded !== "true"; };
   }
 
   add(group, value, text, colour) {
@@ -55,12 +54,12 @@ export class Filters {
 
   addRange({ name, title, scale, least, help }) {
     const bars = element("div", { className: "histogram", ariaHidden: "true" });
-    const bounds = { type: "number", min: least * scale, max: scale, step: "any", inputMode: "decimal" };
+    const bounds = { type: "number", min: least * scale, max: scale, step: "any", inputMode: "decimal", placeholder: " " };
     const [low, high] = ["low", "high"].map((end) => {
       return element("input", { id: `${name}-${end}`, name: `${name}-${end}`, ...bounds });
     });
-    $("reset-filters").before(element("fieldset", { id: name, className: "range" },
-      element("legend", { textContent: title, title: help }), bars,
+    $("reset-filters").before(element("details", { id: name, className: "range", ariaLabel: title },
+      element("summary", { textContent: title, title: help }), bars,
       element("label", { htmlFor: low.id, textContent: "from" }), low,
       element("label", { htmlFor: high.id, textContent: "to" }), high));
     this.histograms[name] = new Histogram(bars, low, high, scale);
@@ -85,12 +84,6 @@ export class Filters {
     $("classes").hidden = !set.classes.length;
   }
 
-  search() {
-    const toggle = $("filters-toggle");
-    if (toggle.ariaExpanded === "false") toggle.click();
-    $("text").focus();
-  }
-
   reset() {
     const order = $("sort").value;
     this.form.reset();
@@ -112,6 +105,8 @@ export class Filters {
       if (group === "flags") for (const kind of wanted) this.addFlag(kind); // the set's flags come later
       for (const [name, one] of Object.entries(this.boxes[group])) one.box.checked = wanted.includes(name);
     }
+    const used = "input:checked, input[type=number]:not(:placeholder-shown)"; // a filter that counts is seen
+    for (const fold of this.form.querySelectorAll("details")) fold.open ||= fold.querySelector(used);
     return JSON.stringify(this.values()) !== before;
   }
 

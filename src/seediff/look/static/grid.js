@@ -2,8 +2,8 @@
 
 import { thumb } from "./api.js";
 import { VERDICT, clamp, element } from "./page.js";
-import { SampleList, hear } from "./samples.js";
-import { set } from "./set.js";
+import { SampleList, update } from "./samples.js";
+import { css, set } from "./set.js";
 
 const GAP = 8;
 const CAPTION = 42; // as in look.css
@@ -81,8 +81,8 @@ export class Grid {
     this.settling = setTimeout(() => this.each("write"), SETTLED);
   }
 
-  hear(state) {
-    hear(state);
+  update(state) {
+    update(state);
     for (const [place, tile] of this.tiles) {
       if (this.list.at(place)?.index === state.index) this.write(place, tile);
     }
@@ -125,21 +125,23 @@ export class Grid {
     name.firstChild.textContent = sample.name;
     name.lastChild.textContent = VERDICT[verdict] || "";
     name.lastChild.className = tile.dataset.verdict = verdict;
-    more.textContent = this.about(sample);
+    const swatches = sample.classes.map((id) => element("i", { className: "swatch", style: `background: ${css(id)}` }));
+    more.replaceChildren(...swatches, this.caption(sample));
     tile.title = `${sample.name}\n${more.textContent}`;
     if (!images) return;
     const wanted = thumb(sample, this.labels) + (this.side > LARGE / 2 + 40 ? `&side=${LARGE}` : "");
     if (image.getAttribute("src") !== wanted) image.src = wanted;
   }
 
-  about({ corrected, made, flags, classes, ...more }) {
-    const number = set.scores.some(({ name }) => name === this.list.sort) ? more[this.list.sort] : null;
+  caption({ classes, corrected, made, flags, ...more }) {
+    const { sort } = this.list;
+    const number = set.scores.some(({ name }) => name === sort) ? more[sort] : null;
     return [
-      number !== null && number.toFixed(2),
+      classes.map((id) => set.classes[id - 1]).join(", "),
       corrected && "✎ corrected",
       made && "new mask",
       flags.length && `⚑ ${flags.length}`,
-      classes.map((id) => set.classes[id - 1]).join(", "),
+      number !== null && `${sort} ${number.toFixed(2)}`,
     ].filter(Boolean).join(" · ");
   }
 

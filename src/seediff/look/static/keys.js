@@ -8,59 +8,65 @@ export const TOOLS = [
   ["brush", "B", "Brush", "M20 3 9 14l2 2L22 5zM9 14c-3 0-4 2-4 4s-1 2-3 2c2 2 9 2 9-4"],
   ["eraser", "E", "Eraser", "M4 15 14 5l6 6-9 9H8zM9 10l6 6M11 20h10"],
   ["polygon", "P", "Polygon", "M12 3 21 10 17 20H7L3 10zM12 3v0M21 10v0"],
-  ["fill", "F", "Fill", "M11 3v4M4 12l8-8 8 8-8 8zM4 12h16M21 15c1 2 2 3 2 4a2 2 0 0 1-4 0c0-1 1-2 2-4z"],
+  ["fill", "F", "Fill a region of the mask", "M11 3v4M4 12l8-8 8 8-8 8zM4 12h16M21 15c1 2 2 3 2 4a2 2 0 0 1-4 0c0-1 1-2 2-4z"],
   ["cut", "N", "Cut", "M20 4 4 20M10 5a6 6 0 0 0-6 8M14 19a6 6 0 0 0 6-8"],
   ["segment", "S", "Segments", "M4 20 14 10M16 3v4M14 5h4M20 10v4M18 12h4M8 4v3M6.500 5.500h3"],
 ];
 
-// Keys, the #button that they press or the act of main.js, help; with their view.
-const of = (view, rows) => rows.map(([keys, act, help]) => [keys, view, act, help]);
+// Keys, the #button that they press or the act of main.js, help; with their view and group.
+const of = (view, group, rows) => rows.map(([keys, act, help]) => [keys, view, act, help, group]);
 export const KEYS = [
-  ...of("sample", [
-    ["J PageDown", "#next", "next"],
-    ["K PageUp", "#previous", "previous"],
+  ...of("sample", "Review", [
     ["A", "#accept", "accept"],
     ["X", "#reject", "reject"],
     ["R", "#reset", "clear the review"],
+    ["J PageDown", "#next", "next"],
+    ["K PageUp", "#previous", "previous"],
     ["Z Ctrl+Z", "undo", "undo the last change, or a corner"],
-    ["Backspace", "back", "take back a corner"],
     ["Y Ctrl+Y Ctrl+Shift+Z", "#redo", "redo"],
-    ...TOOLS.map(([name, key, title]) => [key, `tool ${name}`, title.toLowerCase()]),
-    ["[", "size -1", "smaller brush"],
-    ["]", "size 1", "larger brush"],
-    [",", "#coarser-button", "coarser segments"],
-    [".", "#finer-button", "finer segments"],
-    ["V", "#clean", "clean"],
-    ["0 1 2 3 4 5 6 7 8 9", "class", "paint the background, or a class"],
-    ["I", "class 255", "paint ignored"],
-    ["C", "findClass", "find a class (Enter: paint with it; Shift+Enter: add it)"],
-    ["← → ↑ ↓", "cross", "move the cross (Shift: by one pixel)"],
-    ["Space", "cross", "use the tool there (hold: drag the image)"],
-    ["Enter", "accept", "close the polygon; paint segments"],
-    ["U", "#apply", "save the tried mask"],
     ["Esc", "giveUp", "drop what is not saved; leave the tool; leave the sample"],
+  ]),
+  ...of("sample", "Tools", TOOLS.map(([name, key, title]) => [key, `tool ${name}`, title.toLowerCase()])),
+  ...of("sample", "Show", [
     ["O", "mask", "mask on or off"],
-    ["T", "#outlined", "outlines on or off"],
+    ["T", "#outlined", "outlines and names on or off"],
     ["H", "#by-object", "colours by object"],
     ["D", "#dimmed", "dim what has no class"],
     ["+", "#zoom-in", "zoom in"],
     ["-", "#zoom-out", "zoom out"],
     ["=", "#zoom-fit", "zoom to fit"],
   ]),
-  ...of("grid", [
-    ["← → ↑ ↓ Home End PageUp PageDown", "step", "move (Shift: select)"],
+  ...of("sample", "Correct", [
+    ["[", "size -1", "smaller brush"],
+    ["]", "size 1", "larger brush"],
+    [",", "#coarser-button", "coarser segments"],
+    [".", "#finer-button", "finer segments"],
+    ["0 1 2 3 4 5 6 7 8 9", "class", "paint the background, or a class"],
+    ["I", "class 255", "paint ignored"],
+    ["C", "findClass", "find a class (Enter: paint with it; Shift+Enter: add it)"],
+    ["← → ↑ ↓", "cross", "move the cross (Shift: by one pixel)"],
+    ["Space", "cross", "use the tool there (hold: drag the image)"],
+    ["Enter", "accept", "close the polygon; paint segments"],
+    ["Backspace", "back", "take back a corner"],
+    ["V", "#clean", "remove holes and islands"],
+    ["U", "#apply", "save the tried mask"],
+  ]),
+  ...of("grid", "All samples", [
+    ["← → ↑ ↓", "step", "move (Shift: select)"],
+    ["Home End", "step", "to the first, the last"],
+    ["PageUp PageDown", "step", "move by a page"],
     ["Enter", "open", "open"],
     ["Space", "tick", "select"],
     ["Ctrl+A", "#select-all", "select all"],
     ["Esc", "unselect", "clear the selection"],
-    ["A", "#many-accept", "accept the selected or the active one"],
-    ["X", "#many-reject", "reject"],
-    ["R", "#many-reset", "clear the review"],
+    ["A", "judge accept", "accept the selected or the active one"],
+    ["X", "judge reject", "reject"],
+    ["R", "judge reset", "clear the review"],
     ["Z Ctrl+Z", "undo", "undo"],
     ["Y Ctrl+Y Ctrl+Shift+Z", "redo", "redo"],
     ["C", "search", "search"],
   ]),
-  ["?", "grid sample", "#help-button", "all keys"],
+  ["?", "grid sample", "#help-button", "all keys", "All samples"],
 ];
 
 const NAMES = {
@@ -103,14 +109,11 @@ export function pressButton(id) {
 }
 
 export function fillHelp() {
-  const body = $("help-rows");
-  for (const [view, title] of [["sample", "One sample"], ["grid", "All samples"]]) {
-    body.append(element("tr", {}, element("th", { colSpan: 2, textContent: title })));
-    for (const [keys, views, , help] of KEYS) {
-      if (!views.includes(view)) continue;
-      const head = element("th", { scope: "row", textContent: keys });
-      body.append(element("tr", {}, head, element("td", { textContent: help })));
-    }
+  for (const [title, rows] of Map.groupBy(KEYS, (row) => row[4])) {
+    $("help-rows").append(element("section", {}, element("h3", { textContent: title }), ...rows.map(([keys, , , help]) => {
+      const caps = keys.replace(/ .{15,} /, " – ").split(" ").map((key) => element(key === "–" ? "i" : "kbd", { textContent: key }));
+      return element("p", {}, element("span", {}, ...caps), help);
+    })));
   }
 }
 

@@ -43,7 +43,7 @@ function exchange(open) {
 }
 
 const changes = new Changes({
-  hear: (sample) => browse.hear(sample),
+  update: (sample) => browse.update(sample),
   saved: (...what) => view.saved(...what),
   wrong: (change) => view.wrong(change),
 });
@@ -77,7 +77,7 @@ async function show(at, { push } = {}) {
     if (coming !== state.coming) return; // something else was asked for
     Object.assign(state, { coming: null, opened: coming, place: at });
     exchange(true);
-    if (!$("sample").contains(document.activeElement)) toPicture();
+    if (!document.activeElement.closest("#sample, .of-sample")) toPicture();
     const opened = view.open(index);
     if (push !== undefined) keepAddress({ push });
     await opened;
@@ -143,15 +143,18 @@ $("previous").onclick = () => move(-1);
 $("help-button").onclick = () => $("help").showModal();
 for (const button of document.querySelectorAll("button[aria-label]")) button.title = button.ariaLabel;
 // After a click on a button, keys go to the picture or the grid again.
+// Focus is shown after keys alone: :focus-visible matches focus that the page sets, too.
 for (const kind of ["pointerdown", "keydown"]) {
-  document.addEventListener(kind, () => { state.pointed = kind === "pointerdown"; }, true);
+  document.addEventListener(kind, ({ key }) => {
+    if (/^(Shift|Control|Alt|Meta)$/.test(key)) return;
+    state.pointed = kind === "pointerdown";
+    document.body.classList.toggle("keyed", !state.pointed);
+  }, true);
 }
-for (const [id, box] of [["sample", "stage"], ["browse", "grid"]]) {
-  $(id).onclick = (event) => {
-    const pressed = event.target.closest("button, input[type=radio], input[type=checkbox]");
-    if (state.pointed && pressed && !$(id).hidden) $(box).focus({ preventScroll: true });
-  };
-}
+document.addEventListener("click", ({ target }) => {
+  const pressed = target.closest("button, input[type=radio], input[type=checkbox]");
+  if (state.pointed && pressed) $(isOpen() ? "stage" : "grid").focus({ preventScroll: true });
+});
 watchAddress(
   () => ({ ...browse.values(), sample: isOpen() ? view.number : "" }),
   (how) => {
@@ -186,7 +189,8 @@ const { grid } = browse;
 const ACTS = {
   undo,
   redo: () => restoreLast(true),
-  search: () => browse.filters.search(),
+  search: () => $("text").focus(),
+  judge: (event, action) => browse.judge(action),
   step: (event) => grid.key(event),
   open: () => grid.open(grid.active),
   tick: () => grid.toggle(grid.active),

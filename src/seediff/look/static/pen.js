@@ -1,6 +1,9 @@
-// Lines over the picture, as wide at any zoom, with a dark and a light rim, so that they are seen on any colour.
+// Lines over the picture, as wide at any zoom, with a dark and a light rim, so that they are seen on any colour; and names.
 
-const LINES = [["#000", 5], ["#fff", 3.5], [null, 2]]; // colour, null for a line's own, and width
+import { clamp } from "./page.js";
+
+const LINES = [["#000", 7], ["#fff", 4.5], [null, 2]]; // colour, null for a line's own, and width
+const TAG = 18; // pixels of a name's height
 const MOST = 8; // outlines per pixel of width and height; only a mask like noise has more
 
 export class Pen {
@@ -46,6 +49,30 @@ export class Pen {
     });
   }
 
+  // Names above their pieces, in pixels of the screen, the first ones first. None covers another.
+  tags(ratio, tags) {
+    const { context } = this;
+    const [width, height] = [context.canvas.width / ratio, context.canvas.height / ratio];
+    const taken = [];
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    Object.assign(context, { font: "600 12px system-ui", textAlign: "center", lineWidth: 2 });
+    for (const [name, colour, x, y] of tags) {
+      const text = name.slice(0, 30);
+      const half = context.measureText(text).width / 2 + 6;
+      const middle = clamp(x, half, width - half), top = Math.max(1, y - TAG - 6);
+      const isFree = taken.every((one) => Math.abs(one[0] - middle) > one[1] + half || Math.abs(one[2] - top) > TAG);
+      if (!isFree || name === "segment" || x < 0 || y < 0 || x > width || y > height) continue;
+      taken.push([middle, half, top]);
+      context.beginPath();
+      context.roundRect(middle - half, top, 2 * half, TAG, 4);
+      Object.assign(context, { fillStyle: "#000", strokeStyle: colour });
+      context.fill();
+      context.stroke();
+      context.fillStyle = "#fff";
+      context.fillText(text, middle, top + 13);
+    }
+  }
+
   outlines(paths, colours = []) {
     const { context } = this;
     context.lineCap = "square";
@@ -61,9 +88,9 @@ export class Pen {
 }
 
 // Label → Path2D of its borders with lower labels; empty for a mask like noise.
-export function findOutlines(labels, width, height) {
+export function findOutlines(labels, width, height, most = MOST) {
   const paths = new Map();
-  let room = MOST * (width + height);
+  let room = most * (width + height);
   const line = (value, x0, y0, x1, y1) => {
     if (!paths.has(value)) paths.set(value, new Path2D());
     const path = paths.get(value);

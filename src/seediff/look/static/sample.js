@@ -6,9 +6,9 @@ import { Classes } from "./classes.js";
 import { Cut } from "./cut.js";
 import { fillTools } from "./keys.js";
 import { Objects } from "./objects.js";
-import { $, VERDICT, disable, element, hint, percent, say } from "./page.js";
+import { $, VERDICT, counted, disable, element, hint, say } from "./page.js";
 import { Polygon } from "./polygon.js";
-import { all, fetchSample, forget, forgetAll, hear, load } from "./samples.js";
+import { all, fetchSample, forget, forgetAll, load, update } from "./samples.js";
 import { Segments } from "./segments.js";
 import { css, nameOf, set } from "./set.js";
 import { Stage } from "./stage.js";
@@ -26,7 +26,7 @@ export class SampleView {
 
   constructor(page, changes) {
     Object.assign(this, { page, changes });
-    this.stage = new Stage((x, y) => this.nameAt(x, y));
+    this.stage = new Stage((x, y) => this.nameAt(x, y), () => this.canPaint || (this.labels && this.tool.name === "look"));
     this.attention = new AttentionPanel(this);
     this.objects = new Objects(this, $("by-object"));
     this.classes = new Classes(this);
@@ -55,6 +55,7 @@ export class SampleView {
       click(`${to}-button`, () => this.settle() && this.tools.segment.fetch(by));
     }
     click("clean", () => this.judge("cleaned", { least: Number($("least").value) }));
+    click("clean-shown", () => this.cleanShown());
     for (const [to, factor] of [["in", 1.5], ["out", 1 / 1.5], ["fit", 0]]) click(`zoom-${to}`, () => this.stage.zoomBy(factor));
     $("brush-size").oninput = () => {
       this.sized = true;
@@ -133,7 +134,7 @@ export class SampleView {
     forgetAll();
     if (turn !== this.turn) return;
     if (about.version < this.about.version) return void (await this.open(number)); // from before an own change
-    hear(about);
+    update(about);
     const { height, width } = labels;
     Object.assign(this, { about, height, width, labels: labels.values });
     this.stage.setImage(photo, height, width);
@@ -163,7 +164,7 @@ export class SampleView {
     const { about, labels } = await fetchSample(this.number);
     if (turn !== this.turn) return;
     if (about.version < this.about.version) return void (await this.reload()); // from before an own change
-    hear(about);
+    update(about);
     if (this.tools.polygon.closed) this.tools.polygon.clear();
     Object.assign(this, { about, labels: labels.values });
     this.draw();
@@ -176,12 +177,12 @@ export class SampleView {
     const { about, page } = this;
     const place = (page.place + 1).toLocaleString();
     $("sample-name").textContent = about.name;
-    $("sample-place").textContent = `${place} of ${page.list.count.toLocaleString()} shown`;
+    $("sample-place").textContent = `${place} of ${page.list.count.toLocaleString()}`;
     this.describeReview();
     this.classes.show(about.area);
     const facts = [["size", `${this.width} × ${this.height}`]];
     for (const flag of about.flags) facts.push(["flag", [flag, about.why[flag]].filter(Boolean).join(": ")]);
-    for (const [name, value] of Object.entries(about.about)) {
+    for (const [name, value] of Object.entries(about.facts)) {
       const pairs = Object.entries(value).map((pair) => pair.join(" "));
       facts.push([name, typeof value === "object" ? pairs.join(", ") : value]);
     }
@@ -196,6 +197,7 @@ export class SampleView {
     const more = [by && ` by ${by}`, !verdict && ", not accepted yet"].filter(Boolean).join("");
     $("sample-state").textContent = done ? done + more : "not reviewed";
     $("sample-state").className = verdict || "";
+    $("reset").hidden = !verdict;
     $("accept").ariaPressed = verdict === "accepted";
     $("reject").ariaPressed = verdict === "rejected";
   }
@@ -244,11 +246,18 @@ export class SampleView {
     if (!this.settle()) return;
     this.tools.polygon.clear();
     const { number } = this;
-    this.make({ send: (about) => act(number, { action, ...about, ...more }), newMap: NEW_MAP.includes(action) });
     const verdict = { accept: "accepted", reject: "rejected" }[action];
+    this.make({ send: (about) => act(number, { action, ...about, ...more }), newMap: NEW_MAP.includes(action), verdict });
     if (!verdict || !$("onward").checked || this.page.coming) return;
-    hint(`${this.about.name} ${verdict}.`, { undo: true });
+    hint(`${this.about.name} ${verdict}.`, { undo: verdict !== this.about.verdict });
     this.page.move(1);
+  }
+
+  cleanShown() {
+    const { list, bulk } = this.page;
+    const least = Number($("least").value);
+    const question = `Remove holes and islands under ${least} pixels from ${counted(list.count, "mask")}? You can undo it.`;
+    if (this.settle() && window.confirm(question)) bulk.run(list.samples, "/api/act", { action: "cleaned", least });
   }
 
   make(change) {
@@ -264,8 +273,8 @@ export class SampleView {
     forget(number);
     if (number !== this.number || !this.labels) return;
     if (newMap || base !== this.about) return void (await this.changes.persist(() => this.reload()));
-    const { about, why } = await get(`/api/samples/${number}`);
-    Object.assign(this.about, state, { about, why });
+    const { facts, why } = await get(`/api/samples/${number}`);
+    Object.assign(this.about, state, { facts, why });
     this.describe();
     this.attention.refresh();
     this.objects.fetch(); // not awaited: it waits for the changes

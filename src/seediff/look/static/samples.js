@@ -4,7 +4,7 @@ import { get, image, pixels } from "./api.js";
 
 export const all = (await get("/api/samples")).samples;
 
-export function hear(state) {
+export function update(state) {
   if (state.version >= all[state.index].version) Object.assign(all[state.index], state);
 }
 

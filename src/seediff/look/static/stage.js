@@ -1,12 +1,16 @@
 // The picture with mask, heat, outlines and the tool's marks. The pointer uses the tool, or moves and zooms it.
 
 import { decode } from "./api.js";
-import { $, clamp, element } from "./page.js";
+import { $, clamp, hint } from "./page.js";
 import { Pen, findOutlines } from "./pen.js";
-import { colours } from "./set.js";
+import { fill } from "./paint.js";
+import { colours, css } from "./set.js";
 
 const MOST = 48;
 const DIMMED = Uint32Array.from(colours, (colour, label) => (label ? colour & 0x99ffffff : 0xff000000));
+const LEAST = [0, 32, 128, 512, 2048]; // pixels of the pieces with an outline: as few as can be drawn
+const SPECKLED = 3; // outlines per pixel of width and height, in a mask of too many specks
+const DONE = 65535; // above all labels
 const LARGE = 4e6; // pixels of a picture whose outlines take longer than a frame
 const PARTS = ["layers", "photo", "mask", "heat", "edges", "lines", "pixel"];
 
@@ -17,13 +21,14 @@ export class Stage {
   zoom = 0; // pixels of the screen in one of the picture; 0 to show all
   cross = [0, 0]; // the pixel under the pointer, or where keys moved it
   paths = new Map();
+  named = []; // pieces
   pressed = false;
   pointer = 0;
   fingers = new Map();
 
-  constructor(nameAt) {
+  constructor(nameAt, isReady) {
     this.frame = $("stage");
-    Object.assign(this, { nameAt }, Object.fromEntries(PARTS.map((id) => [id, $(id)])));
+    Object.assign(this, { nameAt, isReady }, Object.fromEntries(PARTS.map((id) => [id, $(id)])));
     new ResizeObserver(() => this.layout()).observe(this.frame);
     this.listen();
   }
@@ -54,8 +59,15 @@ export class Stage {
     stage.onblur = () => { this.space = ""; };
   }
 
+  // Tools are off until what they work on is drawn.
+  isOff() {
+    const off = !this.isReady();
+    if (off) hint("Not drawn yet: please wait.");
+    return off;
+  }
+
   pointerPressed(event) {
-    if (!this.width) return;
+    if (!this.width) return void this.isOff();
     this.frame.setPointerCapture(event.pointerId);
     if (event.pointerType === "touch") this.fingers.set(event.pointerId, [event.clientX, event.clientY]);
     if (this.fingers.size > 1) return this.abort();
@@ -64,7 +76,7 @@ export class Stage {
       event.preventDefault(); // the browser would scroll
       return this.pan([event.clientX, event.clientY]);
     }
-    if (![0, 2, 5].includes(event.button)) return; // 5: the other end of a pen
+    if (![0, 2, 5].includes(event.button) || this.isOff()) return; // 5: the other end of a pen
     this.pressed = true;
     this.pointer = event.pointerId;
     Object.assign(this.tool, { erasing: event.button > 0 || event.altKey, joining: event.shiftKey });
@@ -115,6 +127,7 @@ export class Stage {
   get middle() { return this.cross.map((at) => at + 0.5); }
 
   useTool() {
+    if (this.isOff()) return;
     this.tool.down(...this.middle);
     this.tool.up();
   }
@@ -234,14 +247,42 @@ export class Stage {
     if (this.pressed && labels.length > LARGE) return;
     this.waiting ||= requestAnimationFrame(() => {
       this.waiting = 0;
-      this.paths = findOutlines(this.drawn, this.width, this.height);
+      this.findEdges();
       this.drawEdges();
+    });
+  }
+
+  findEdges() {
+    const { drawn, width, height } = this;
+    const rest = Uint16Array.from(drawn);
+    const pieces = []; // connected ones, from the top
+    rest.forEach((label, at) => {
+      if (label === DONE) return;
+      const place = [at % width, Math.floor(at / width)];
+      pieces.push({ at, place, label, size: fill(rest, width, height, ...place, DONE).count });
+    });
+    // Smaller pieces get what is beside them.
+    const least = LEAST.find((pixels) => {
+      const kept = drawn.slice();
+      for (const { at, place, size } of pieces) {
+        if (at && size < pixels) fill(kept, width, height, ...place, kept[place[0] ? at - 1 : at - width]);
+      }
+      this.paths = findOutlines(kept, width, height, SPECKLED);
+      return this.paths.size || pieces.length < 2;
+    });
+    $("outlined-from").textContent = least ? `≥ ${least} px` : "";
+    const seen = new Set([0]);
+    this.named = pieces.sort((a, b) => b.size - a.size).filter(({ label, size }) => {
+      return label && (size > drawn.length / 50 || (!seen.has(label) && seen.add(label)));
     });
   }
 
   drawEdges() {
     const pen = this.pen(this.edges);
-    if ($("outlined").checked) pen.outlines(this.paths, colours);
+    if (!$("outlined").checked) return;
+    pen.outlines(this.paths, colours);
+    const { left, top, scale } = this;
+    pen.tags(this.ratio, this.named.map(({ label, place: [x, y] }) => [this.nameAt(x, y), css(label), left + x * scale, top + y * scale]));
   }
 
   drawLines() {

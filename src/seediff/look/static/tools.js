@@ -9,6 +9,8 @@ import { $, hint, percent } from "./page.js";
 import * as paint from "./paint.js";
 import { css } from "./set.js";
 
+const ASKED = 0.95; // of the image
+
 export class Tool {
   get help() { return ""; }
   erasing = false; // by the right button, a pen's other end, or Alt
@@ -110,9 +112,12 @@ export class Fill extends Tool {
     if (!this.pressed || !view.canPaint) return;
     this.pressed = false;
     const { labels, width, height, stage } = view;
+    const before = labels.slice();
     const { count, box } = paint.fill(labels, width, height, ...stage.cross, this.value);
+    const share = percent(count / labels.length);
+    if (count > ASKED * labels.length && !window.confirm(`This region is ${share} of the image. Fill it?`)) return labels.set(before);
     view.finish(this.name, box);
-    if (box) hint(`${percent(count / labels.length)} of the image was filled.`, { undo: true });
+    if (box) hint(`${share} of the image was filled.`, { undo: true });
   }
 
   abort() { this.pressed = false; }
