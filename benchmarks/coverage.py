@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from seediff.metrics.scores import FEWEST, Figure, class_iou, mean_figure, often_shown, resample
+from seediff.evaluate.score_list import often_shown
+from seediff.metrics.scores import FEWEST, Estimate, class_iou, mean_estimate, resample
 
 SHOWN = np.repeat([0.5, 0.12, 0.03], [7, 10, 10])  # in what share of the pictures a class is
 FOUND = np.random.default_rng(1).uniform(0.1, 0.75, len(SHOWN))  # what share of its pixels is found
@@ -36,7 +37,7 @@ def main() -> None:
         for seed in range(SETS):
             images = pictures(count, np.random.default_rng(500 + seed))
             ious = resample(images, seed=0, draws=DRAWS).of_classes(map(str, true))
-            mean = mean_figure("mIoU", ious.values())
+            mean = mean_estimate("mIoU", ious.values())
             mean = [mean, *often_shown(mean)][-1]
             means.append(covers(mean, float(np.mean([true[int(name)] for name in mean.classes]))))
             for name, iou in ious.items():
@@ -48,8 +49,8 @@ def main() -> None:
             print(f"    classes that {pictures_of_class} show: {np.mean(hits):.1%} of {len(hits)}")
 
 
-def covers(figure: Figure, true: float) -> bool:
-    low, high = figure.ci95
+def covers(estimate: Estimate, true: float) -> bool:
+    low, high = estimate.ci95
     return low <= true <= high
 
 

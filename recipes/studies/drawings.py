@@ -13,8 +13,8 @@ from scipy.stats import binomtest
 
 from recipes.mini.sets import dataset_ids
 from recipes.mini.yardstick import iou, load_segmenter, segment_known
-from seediff.dataset import native
 from seediff.dataset.dataset import Dataset
+from seediff.files.names import REJECTED
 from seediff.files.outputs import write_atomic
 from seediff.rows.doubt import doubt
 from seediff.rows.row import Row, each_row
@@ -54,7 +54,7 @@ def counted(first: Path, last: Path) -> dict[str, Any]:
     """Counts [part, whole] of two sets that were drawn with one seed, without and with redrawing, and means."""
     before, kept = (Dataset.open(folder) for folder in (first, last))
     ious, later = (dict(zip([s.name for s in data], judged(data)[0], strict=True)) for data in (before, kept))
-    lost = sum(1 for _ in each_row(last / native.REJECTED))
+    lost = sum(1 for _ in each_row(last / REJECTED))
     as_before = {sample.name for sample in kept if not sample.row.attempt}
     wrong = {name for name, found in ious.items() if min(found) < WRONG}
     right = ious.keys() - wrong
@@ -119,7 +119,7 @@ def judged(data: Dataset) -> tuple[list[list[float]], list[list[float]]]:
     """For each image twice the IoU of each class: of its mask with the yardstick's, and of the yardstick's with what
     the yardstick sees in the mirrored image."""
     network, ids = load_segmenter(), dataset_ids(data.classes)
-    images, names = np.stack([sample.image for sample in data]), [sample.row.named for sample in data]
+    images, names = np.stack([sample.image for sample in data]), [sample.row.class_names for sample in data]
     seen = segment_known(network, images, names)
     mirrored = segment_known(network, images[:, :, ::-1].copy(), names)
     found: tuple[list[list[float]], list[list[float]]] = ([], [])

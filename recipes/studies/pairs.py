@@ -60,7 +60,7 @@ def folder_pairs(images: Path, labels: Path, count: int | None = None) -> Pairs:
         raise UserError(f"{images}: none of its photographs has a label map in {labels}")
 
     def load(path: Path, label: str) -> tuple[np.ndarray, np.ndarray]:
-        photo, stored = read_photo(path), truths[label].unchecked_labels()
+        photo, stored = read_photo(path), truths[label].raw_labels()
         label_map = np.where(stored == IGNORE, -1, stored.astype(np.int32) - first)
         if photo.shape[:2] != label_map.shape:
             raise UserError(

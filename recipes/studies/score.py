@@ -16,7 +16,7 @@ from seediff.attention.maps import AttentionMaps
 from seediff.config.methods import CaptureConfig
 from seediff.masks.make_masks import enlarge, refine, soft_mask
 from seediff.masks.steps import SoftMask
-from seediff.metrics.scores import Figure, draw_counts
+from seediff.metrics.scores import Estimate, draw_counts
 from seediff.mini import CLASS_IDS, Scene
 from seediff.view import View
 
@@ -143,7 +143,7 @@ class Scores:
         _, owner = np.unique(self.images, return_inverse=True)
         sums, counts = np.bincount(owner, values), np.bincount(owner).astype(np.float64)
         times = np.concatenate([*draw_counts(len(counts), seed=0, draws=2000)])
-        mean = Figure("IoU", float(values.mean()), (times @ sums) / (times @ counts), len(counts))
+        mean = Estimate("IoU", float(values.mean()), (times @ sums) / (times @ counts), len(counts))
         ends = [None if np.isnan(end) else round(end, 4) for end in mean.ci95]
         return {"iou": round(mean.value, 4), "ci95": ends}
 

@@ -23,12 +23,13 @@ from seediff.config.settings import check_table
 from seediff.drawing.colours import UNNAMED
 from seediff.drawing.overlays import contact_sheet, fit_side, overlay
 from seediff.errors import UserError
+from seediff.evaluate.score_list import keyed, often_shown
 from seediff.files.image_files import compress_image
 from seediff.files.label_maps import resize_nearest
 from seediff.files.outputs import check_writable, write_atomic
 from seediff.files.reading import read_json
 from seediff.metrics.matching import contingency, count_matched, match
-from seediff.metrics.scores import Figure, accuracy, class_iou, mean_figure, mean_iou, often_shown, resample
+from seediff.metrics.scores import Estimate, accuracy, class_iou, mean_estimate, mean_iou, resample
 from seediff.models.load import Model, load_model
 from seediff.segments.labelling import follow_edges, label
 from seediff.segments.make_segments import capture_inputs, propose
@@ -136,16 +137,16 @@ class Outcome:
     def miou(self) -> float:
         return float(mean_iou(class_iou(np.sum(self.counts, 0))))
 
-    def scores(self) -> tuple[Figure, Figure]:
+    def scores(self) -> tuple[Estimate, Estimate]:
         """ACC and mIoU by DiffSeg's protocol (matching per image)."""
         drawn = resample(np.array(self.counts), seed=0, draws=DRAWS)
         ious = drawn.of_classes(map(str, range(drawn.counts.shape[-1])))
-        return drawn.of_all("pixel accuracy", accuracy), mean_figure("mIoU", ious.values())
+        return drawn.of_all("pixel accuracy", accuracy), mean_estimate("mIoU", ious.values())
 
     def figures(self) -> dict[str, Any]:
         """acc and miou with 95 % bootstrap intervals over images, and the mean number of segments."""
         acc, miou = self.scores()
-        return {**_rounded({**acc.keyed("acc"), **miou.keyed("miou")}), "segments": self.mean_segments()}
+        return {**_rounded({**keyed(acc, "acc"), **keyed(miou, "miou")}), "segments": self.mean_segments()}
 
     def mean_segments(self) -> float:
         return round(float(np.mean(self.segments)), 2)
@@ -303,17 +304,17 @@ def floor_map(floor: str, height: int, width: int) -> np.ndarray:
     return np.repeat(rows[:, None], width, 1).astype(np.int32)
 
 
-def ahead(one: Figure, other: Figure, key: str) -> dict[str, Any]:
+def ahead(one: Estimate, other: Estimate, key: str) -> dict[str, Any]:
     """How far a score is above another prediction's score of the same images, with a 95 % interval, under `key`.
 
     Paired: a draw takes the same images for both, so images that are hard for both do not widen the interval. For a
     mean without an interval, also the difference over the classes that enough images show.
     """
     one, other = one.of_same_classes(other)
-    found = one.minus(other).keyed(key)
+    found = keyed(one.minus(other), key)
     often = often_shown(one, other)
     if often:
-        found[f"{key}_often_shown"] = often[0].minus(often[1]).keyed(key)
+        found[f"{key}_often_shown"] = keyed(often[0].minus(often[1]), key)
     return found
 
 

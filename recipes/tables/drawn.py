@@ -31,12 +31,14 @@ from seediff.dataset.encoding import encode_image, encode_mask, read_label_map
 from seediff.dataset.sample import Sample
 from seediff.dataset.writing import Encoded
 from seediff.errors import UserError
-from seediff.files.outputs import CONFIG, write_atomic
+from seediff.files.names import CONFIG
+from seediff.files.outputs import write_atomic
+from seediff.files.reading import file_of
 from seediff.models.describe import ModelInfo, check_known_classes
 from seediff.models.load import LoadOptions, Model, check_options
 from seediff.prompts.specs import class_groups, sample_seed
 from seediff.report.set_summary import SetFacts
-from seediff.rows.row import Row, each_row, file_of
+from seediff.rows.row import Row, each_row
 from seediff.run.job import Made, ModelJob, Ready
 from seediff.run.loop import run
 

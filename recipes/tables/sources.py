@@ -98,9 +98,9 @@ def chosen(source: Source, items: Sequence[Sample], classes: Sequence[str]) -> l
     found = list(items[source.skip : end])
     check_named(source, classes)
     if source.only:
-        found = [item for item in found if item.row.named and {*item.row.named} <= set(source.only)]
+        found = [item for item in found if item.row.class_names and {*item.row.class_names} <= set(source.only)]
     if source.without:
-        found = [item for item in found if not {*item.row.named} & set(source.without)]
+        found = [item for item in found if not {*item.row.class_names} & set(source.without)]
     if not found:
         raise UserError("no sample is left of the data")
     return found

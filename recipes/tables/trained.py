@@ -28,7 +28,8 @@ from seediff.config.train import TrainConfig, make_config, with_device
 from seediff.dataset.sample import Sample
 from seediff.errors import UserError
 from seediff.evaluate.evaluation import evaluate
-from seediff.files.outputs import CARD, write_atomic
+from seediff.files.names import CARD
+from seediff.files.outputs import write_atomic
 from seediff.files.reading import fit, read_json
 from seediff.models.locate import resolve_name
 

@@ -24,7 +24,7 @@ Result = TypeVar("Result")
 
 Progress = Callable[[int, int, str], None]
 """Shows the progress of long work. A run calls it at the start and after every batch: (number of finished images,
-number of all images, what is being done)."""
+number of all images, what is being done; "" where work on a batch begins)."""
 Follow = Callable[[Iterable[Any]], Iterable[Any]]
 """Yields the items one by one, and shows progress meanwhile. Their number may be unknown."""
 AHEAD = 4

@@ -45,9 +45,6 @@ class TinyJob(Job[TinyConfig, int]):
     def items(self):
         return range(self.config.items)
 
-    def name_of(self, item):
-        return f"{item:06d}"
-
     def load(self):
         return Ready(Loaded(f"{self.config.seed:08x}"))
 
@@ -59,7 +56,7 @@ class TinyJob(Job[TinyConfig, int]):
             self.trouble(item)
         text = f"{item} of {list(items)} with seed {self.config.seed}".encode()
         row = Row(rest={"item": item, "crc": zlib.crc32(text)})
-        return Encoded(str(item), row, {f"{IMAGES}/{self.name_of(item)}.txt": text})
+        return Encoded(str(item), row, {f"{IMAGES}/{item:06d}.txt": text})
 
     def complete(self, rows, about, out):
         write_atomic(out / "first.txt", (out / IMAGES / "000000.txt").read_bytes())

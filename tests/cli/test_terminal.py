@@ -4,7 +4,6 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -19,7 +18,9 @@ from seediff.config.train import TrainConfig
 from seediff.errors import UserError
 from seediff.rows.row import Row
 from seediff.run.generate_job import GenerateJob
-from seediff.run.loop import RunResult
+from seediff.run.mask_job import MaskJob
+from seediff.run.output import RunResult
+from seediff.run.segment_job import SegmentJob
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202eevil\x7f"
 
@@ -77,12 +78,12 @@ def test_the_summary_says_what_was_drawn_again(capsys, monkeypatch):
     said = " ".join(capsys.readouterr().out.split())
     assert "Nearly all drawings are flagged mixed" in said
     assert "Next:" not in said
-    job = SimpleNamespace(config=MaskPhotosConfig(model="mini", classes=names), classes=names, doubts=())
+    job = MaskJob(MaskPhotosConfig(model="mini", classes=names))
     show_result(job, RunResult(Path("out"), [*rows, Row(flags=("no_class",))], 4, {}))
     said = " ".join(capsys.readouterr().out.split())
     assert "│ dog │ 3 │" in said
     assert "│ none of the classes │ 1 │" in said
-    job = SimpleNamespace(config=SegmentPhotosConfig(model="mini", names=names), classes=("segment", *names), doubts=())
+    job = SegmentJob(SegmentPhotosConfig(model="mini", names=names))
     show_result(job, RunResult(Path("out"), [rows[0].replace(classes=("segment",)), rows[1]], 2, {}))
     assert "No segment has a name in 1 of 2 images: no word reached --name-threshold" in capsys.readouterr().out
 

@@ -18,7 +18,7 @@ from seediff.dataset.encoding import encode_image
 from seediff.dataset.native import open_native
 from seediff.dataset.sample import Sample
 from seediff.dataset.writing import save_native
-from seediff.files.outputs import CONFIG
+from seediff.files.names import CONFIG
 from seediff.run.generate_job import generate
 
 CLASSES = ("dog", "cat", "car")

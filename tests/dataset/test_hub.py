@@ -8,7 +8,7 @@ from seediff import Dataset
 from seediff.dataset.native import open_native
 from seediff.dataset.split import set_splits
 from seediff.dataset.writing import save_native
-from seediff.files.outputs import CARD
+from seediff.files.names import CARD
 from seediff.report.card import dataset_card
 from seediff.report.set_summary import SetFacts, summarize
 from seediff.rows.row import as_row

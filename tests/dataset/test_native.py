@@ -14,7 +14,7 @@ from seediff.dataset.native import open_native
 from seediff.dataset.sample import SOFT, check_name
 from seediff.dataset.writing import save_native
 from seediff.files.label_maps import voc_palette
-from seediff.files.outputs import CONFIG
+from seediff.files.names import CONFIG
 
 
 @pytest.fixture

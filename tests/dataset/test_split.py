@@ -59,6 +59,8 @@ def test_a_class_that_a_part_does_not_show_is_told():
 def test_a_part_that_would_be_empty_is_refused():
     with user_error("split: the part 'test' would be empty: 3 samples"):
         Dataset(("a", "b", "c"), samples(3)).split(val=0.4, test=0.01)
+    with user_error("split: the part 'train' would be empty: 0 samples"):
+        Dataset(("a",), []).split(by="folder")
 
 
 def test_copies_stay_together_in_any_order():

@@ -20,7 +20,7 @@ opened = partial(Dataset.open, labels_alone=True)
 
 def named(data, index=0):
     """The names of the pixels of a sample, "" where there is none."""
-    return [[data.names.get(number, "") for number in row] for row in data[index].unchecked_labels().tolist()]
+    return [[data.names.get(number, "") for number in row] for row in data[index].raw_labels().tolist()]
 
 
 def names(data):
@@ -49,7 +49,7 @@ def test_a_plain_folder(tmp_path, listing, classes, shown, palette):
         assert named(data) == named(data, 1) == [shown]
     assert opened(tmp_path)[1].size() == (1, 3)
     assert opened(tmp_path)[0].source is None
-    assert opened(tmp_path, void=[2])[0].unchecked_labels()[0, 1] == 255
+    assert opened(tmp_path, void=[2])[0].raw_labels()[0, 1] == 255
 
 
 def test_a_plain_folder_without_a_list(tmp_path):
@@ -87,7 +87,7 @@ def test_coco_stuff(tmp_path, below):
         assert (data.classes, names(data)) == (COCO_STUFF_CLASSES, COCO_NAMES)
     assert named(data) == [["person-things", "appliance-things", "textile-stuff", "solid-stuff", "water-stuff", ""]]
     with user_error(rf"{COCO_NAMES[1]}\.png: has id 200, which is not a class of COCO-Stuff"):
-        data[1].unchecked_labels()
+        data[1].raw_labels()
     add_images(tmp_path, "images/val2017", maps, ".jpg")
     assert Dataset.open(tmp_path).classes == COCO_STUFF_CLASSES
     (tmp_path / "annotations").mkdir(exist_ok=True)
@@ -115,7 +115,7 @@ def test_cityscapes(tmp_path):
         assert names(data) == ["frankfurt/frankfurt_000000_000294", "lindau/lindau_000000_000019"]
     assert named(data) == [["", "", "road", "bicycle", "car", "sky"]]
     with user_error("has id 34, which is not a class of Cityscapes"):
-        data[1].unchecked_labels()
+        data[1].raw_labels()
     save_cityscapes(tmp_path, {"ulm/a": ids}, "train")
     assert names(opened(tmp_path / "gtFine" / "train")) == ["ulm/a"]
 

@@ -21,7 +21,7 @@ from seediff.dataset.formats.public_sets import CAMVID_CLASSES
 from seediff.dataset.sample import Sample
 from seediff.evaluate import page
 from seediff.evaluate.evaluation import evaluate, score_tables
-from seediff.evaluate.notes import notes
+from seediff.evaluate.page import notes
 from seediff.files.image_files import compress_image
 from seediff.metrics.scores import MEASURES
 

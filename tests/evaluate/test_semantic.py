@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pytest
 
+from seediff.evaluate.evaluation import evaluate_pairs
 from seediff.evaluate.protocols import PROTOCOLS, own
-from seediff.evaluate.semantic import evaluate_pairs
 from seediff.metrics.confusion import count_boundaries
 from seediff.metrics.scores import draw_counts
 
@@ -64,7 +64,7 @@ def test_boundary_iou_has_intervals():
     assert table["per_class"]["cat"]["boundary_iou_ci95"] == pytest.approx(np.quantile(drawn[:, 2], (0.025, 0.975)))
     assert table["boundary_miou"] == scores.whole["boundary mIoU"].value
     assert table["boundary_miou_ci95"] == pytest.approx(np.quantile(drawn.mean(1), (0.025, 0.975)))
-    assert (table["boundary_miou_images"], scores.scores[-1].quantity) == (8, "boundary mIoU")
+    assert (table["boundary_miou_images"], scores.entries[-1].quantity) == (8, "boundary mIoU")
 
 
 def test_json_has_no_nan_and_the_key_miou():

@@ -16,9 +16,9 @@ from refusals import refused, user_error
 
 from seediff.config.runs import GenerateConfig
 from seediff.dataset.encoding import encode_soft
-from seediff.files.outputs import CARD, CONFIG, fresh_name, stage_output
-from seediff.files.reading import inside
-from seediff.rows.row import file_of
+from seediff.files.names import CARD, CONFIG
+from seediff.files.outputs import fresh_name, stage_output
+from seediff.files.reading import file_of, inside
 from seediff.run.generate_job import generate
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="links need rights there")

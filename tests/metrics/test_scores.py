@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from seediff.evaluate.protocols import own
-from seediff.evaluate.score_list import Scores, score_all, without_interval
-from seediff.metrics.scores import accuracy, class_iou, mean_figure, mean_iou, often_shown, resample
+from seediff.evaluate.score_list import Scores, keyed, often_shown, score_all, without_interval
+from seediff.metrics.scores import accuracy, class_iou, mean_estimate, mean_iou, resample
 
 
 def test_iou_of_classes_that_are_labelled_or_predicted():
@@ -32,8 +32,8 @@ def test_intervals_are_those_of_resampled_images():
         accs.append(tp.sum() / (tp + fn).sum())
         mious.append(iou.mean())
         first.append(iou[0])
-    for figure, values in ((right, accs), (mean_figure("mean", ious.values()), mious), (ious["a"], first)):
-        np.testing.assert_allclose(figure.ci95, np.quantile(values, (0.025, 0.975)), rtol=1e-12)
+    for estimate, values in ((right, accs), (mean_estimate("mean", ious.values()), mious), (ious["a"], first)):
+        np.testing.assert_allclose(estimate.ci95, np.quantile(values, (0.025, 0.975)), rtol=1e-12)
 
 
 def shown_by(pictures, *, predicted=True):
@@ -56,7 +56,7 @@ def test_no_interval_from_fewer_than_five_pictures_that_show_the_class(pictures)
         pictures < 5
     )
     assert not np.isnan([*ious["a"].ci95, *ious["b"].ci95, *right.ci95]).any()
-    mean = mean_figure("mIoU", ious.values())
+    mean = mean_estimate("mIoU", ious.values())
     assert mean.pictures == pictures
     assert np.isnan([ious["c"].ci95, mean.ci95]).all() == (pictures < 5)
     # Then the mean of the others has one.
@@ -68,21 +68,21 @@ def test_no_interval_from_fewer_than_five_pictures_that_show_the_class(pictures)
         assert others.name == "mIoU: mean of the 2 classes that 5 or more images show"
         assert (others.value, others.ci95, others.pictures) == (
             (ious["a"].value + ious["b"].value) / 2,
-            mean_figure("", [ious["a"], ious["b"]]).ci95,
+            mean_estimate("", [ious["a"], ious["b"]]).ci95,
             9,
         )
-        written = mean.keyed("miou")
-        assert written["miou_often_shown"] == others.keyed("miou")
+        written = keyed(mean, "miou")
+        assert written["miou_often_shown"] == keyed(others, "miou")
 
 
 def test_means_are_compared_over_the_classes_of_both():
     """A stray pixel of a class that no truth shows made the difference + 20."""
     found, other = (
-        mean_figure("mIoU", scored(shown_by([12, 9, 0], predicted=stray), seed=3, draws=99)[0].values())
+        mean_estimate("mIoU", scored(shown_by([12, 9, 0], predicted=stray), seed=3, draws=99)[0].values())
         for stray in (False, True)
     )
     assert found.value == pytest.approx(other.value * 3 / 2)
-    assert [figure.value for figure in found.of_same_classes(other)] == [found.value] * 2
+    assert [estimate.value for estimate in found.of_same_classes(other)] == [found.value] * 2
     difference = found.minus(other)
     assert (difference.value, difference.ci95, difference.pictures) == (0, (0, 0), 9)
     a, b = found.classes["a"], other.classes["b"]  # paired: over the same draws
@@ -93,5 +93,5 @@ def test_a_class_that_is_rare_for_one_of_two_is_in_neither_mean_of_frequent_ones
     ious, _ = scored(shown_by([12, 9, 3]), seed=4, draws=50)
     others, _ = scored(shown_by([12, 12, 9]), seed=4, draws=50)
     ious["d"], others["d"] = ious["a"]._replace(name="d"), others["c"]._replace(name="d", pictures=2)
-    one, two = (mean_figure("mIoU", figures.values()) for figures in (ious, others))
-    assert [[*figure.classes] for figure in often_shown(one, two)] == [["a", "b"]] * 2
+    one, two = (mean_estimate("mIoU", estimates.values()) for estimates in (ious, others))
+    assert [[*estimate.classes] for estimate in often_shown(one, two)] == [["a", "b"]] * 2

@@ -89,7 +89,7 @@ def test_what_is_read_is_written():
 def test_null_is_absence():
     line = {"seed": None, "classes": None, "source": None, "review": {"verdict": None, "by": "ana"}, "note": None}
     row = as_row(line)
-    assert (row.seed, row.named, row.decided.verdict) == (None, (), None)
+    assert (row.seed, row.class_names, row.review_or_empty.verdict) == (None, (), None)
     assert row.to_json() == {"review": {"by": "ana"}, "note": None}
 
 

@@ -20,11 +20,12 @@ from seediff.cli.main import main
 from seediff.config.methods import SegmentConfig
 from seediff.config.runs import GenerateConfig, MaskPhotosConfig, SegmentPhotosConfig
 from seediff.errors import Notice, UserError
-from seediff.files.outputs import CARD, PREVIEW, write_atomic
+from seediff.files.names import CARD, PREVIEW
+from seediff.files.outputs import write_atomic
 from seediff.files.photo_files import find_photos
 from seediff.files.reading import read_toml
 from seediff.run import generate_job as run_module
-from seediff.run.engine import Engine
+from seediff.run.engine import Engine, Makers
 from seediff.run.generate_job import generate
 from seediff.run.mask_job import mask_photos
 from seediff.run.output import Loaded
@@ -38,18 +39,19 @@ class Elsewhere(Engine):
 
     def load(self, job):
         cloudpickle = pytest.importorskip("ray.cloudpickle", reason="Ray is not installed: pip install 'seediff[ray]'")
-        self.job = cloudpickle.loads(cloudpickle.dumps(job))
-        self.ready = self.job.load()
-        return self.ready.loaded, self.ready.plan
+        there = cloudpickle.loads(cloudpickle.dumps(job))
+        ready = there.load()
 
-    def map(self, job, out, numbers, say):
-        for number in reversed(numbers):
-            with tempfile.TemporaryDirectory() as scratch:
-                record = self.job.make(self.ready, self.job.batches[number]).write(Path(scratch), job.timer)
-                for name in record.files:
-                    write_atomic(out / name, (Path(scratch) / name).read_bytes())
-            job.timer.add(self.job.timer.take())
-            yield number, record
+        def make(job, out, numbers, say):
+            for number in reversed(numbers):
+                with tempfile.TemporaryDirectory() as scratch:
+                    record = there.make(ready, there.batches[number]).write(Path(scratch), job.timer)
+                    for name in record.files:
+                        write_atomic(out / name, (Path(scratch) / name).read_bytes())
+                job.timer.add(there.timer.take())
+                yield number, record
+
+        return Makers(ready.loaded, ready.plan, make)
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +176,7 @@ def test_a_run_that_goes_on_with_another_kind_of_gpu_says_so(tmp_path):
             self.gpu = gpu
 
         def load(self, job):
-            return Loaded("0123", self.gpu), None
+            return super().load(job)._replace(loaded=Loaded("0123", self.gpu))
 
     interrupt_after(1, CONFIG, out, draw=fake_draw, engine=On("a 4090"))
     for gpu, config in (

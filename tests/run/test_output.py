@@ -11,8 +11,9 @@ from refusals import user_error
 from seediff.config.runs import GenerateConfig
 from seediff.dataset import writing
 from seediff.dataset.check import check_dataset
-from seediff.dataset.native import open_native
+from seediff.dataset.native import METADATA, jsonl, open_native
 from seediff.dataset.split import set_splits
+from seediff.files.outputs import write_atomic
 from seediff.report import page
 from seediff.run.generate_job import generate
 
@@ -64,13 +65,13 @@ def test_growth_that_is_stopped_goes_on(tmp_path, monkeypatch, changes):
     check_interrupted(grow, tmp_path, monkeypatch, range(0, 25, 8))
 
 
-def test_samples_keep_their_split_when_their_set_grows(tmp_path):
+def test_samples_keep_what_commands_wrote_into_their_rows_when_their_set_grows(tmp_path):
     out = tmp_path / "out"
-    faked(CONFIG, out)
-    splits = {f"{number:06d}": ("val", "train")[number % 3 > 0] for number in range(9)}
-    set_splits(out, splits)
-    faked(LARGER, out)
-    assert {item.name: item.metadata.get("split") for item in open_native(out)[1][:9]} == splits
+    before = [row.replace(split="val", support={"dog": 0.5}) for row in faked(CONFIG, out).rows]
+    write_atomic(out / METADATA, jsonl(before))
+    rows = faked(LARGER, out).rows
+    assert rows[:9] == before
+    assert {(row.split, row.support) for row in rows[9:]} == {(None, None)}
 
 
 @pytest.mark.parametrize("written", ["jsonl", "write_page"])

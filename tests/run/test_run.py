@@ -19,8 +19,7 @@ from seediff.config.runs import GenerateConfig
 from seediff.config.settings import load_config
 from seediff.dataset import native
 from seediff.dataset.check import check_dataset
-from seediff.files import outputs
-from seediff.files.outputs import BATCHES
+from seediff.files.names import BATCHES
 from seediff.masks.results import MaskResult
 from seediff.report.set_summary import count_flags
 from seediff.rows.values import NOT_DRAWN, flag_kind
@@ -87,7 +86,7 @@ def test_damaged_batches_are_drawn_again(tmp_path, unbroken, damage):
     if damage == "gone":
         image.unlink()
     else:
-        record.write_bytes(record.read_bytes()[:-20])
+        record.write_text('{"count": 3}')
     drawn = []
 
     def draw(specs):
@@ -211,12 +210,12 @@ def test_with_a_real_pipeline(tmp_path, mini_folder):
     text = (tmp_path / "out" / "README.md").read_text() + (tmp_path / "out" / "preview.html").read_text()
     assert str(mini_folder.parent) not in text
     before = fingerprints(tmp_path / "out")
-    assert load_config(tmp_path / "out" / outputs.CONFIG, GenerateConfig).threads == torch.get_num_threads()
+    assert load_config(tmp_path / "out/seediff.toml", GenerateConfig).threads == torch.get_num_threads()
     (tmp_path / "out" / native.METADATA).unlink()
     generate(config, tmp_path / "out")
     assert fingerprints(tmp_path / "out") == before
     # Nothing is missing but the end: a machine without the run's device can make it
-    file = tmp_path / "out" / outputs.CONFIG
+    file = tmp_path / "out/seediff.toml"
     file.write_text(re.sub(r'device = "\w+"', 'device = "cuda"', file.read_text()))
     (tmp_path / "out" / native.METADATA).unlink()
     assert generate(config, tmp_path / "out").done == 0

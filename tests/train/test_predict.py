@@ -16,7 +16,7 @@ from seediff.cli.main import main
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.writing import save_native
 from seediff.evaluate.evaluation import evaluate
-from seediff.evaluate.notes import warnings
+from seediff.evaluate.page import warnings
 from seediff.train.predict import likeliest, load_segmenter
 from seediff.train.record import CHECKPOINT
 from seediff.train.run import train

@@ -45,7 +45,7 @@ def warning_line(text: str) -> str:
 def report_unusable(failed: Sequence[Row], photos: int, out: Path) -> None:
     """Raise UserError at the end of a run if some photographs could not be used, so that the exit code shows it.
     failed: the rows of failed.jsonl. photos: the number of all photographs. out: the folder of the output."""
-    from ..rows.row import FAILED  # imports numpy
+    from ..files.names import FAILED
 
     if failed:
         first = failed[0]
@@ -69,7 +69,7 @@ LOOK = "see how each mask was made, and correct it"
 def next_steps(*commands: str, made: Path | None = None) -> str:
     """The last lines that a command prints: the commands to run next, and the page to look at. commands: from
     `command_line`. made: the folder of the new dataset, which has the page; None: there is no page."""
-    from ..files.outputs import PREVIEW
+    from ..files.names import PREVIEW
 
     steps = "\n  ".join(("\nNext:", *commands))
     return steps if made is None else f"{steps}\n\nLook at {shlex.quote(str(made / PREVIEW))} (in a browser)"

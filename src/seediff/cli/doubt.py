@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Group
 
-from ..config.fields import RUN
+from ..config.fields import RUN, Whole
+from ..config.sets import DOUBT_FOLDS, DOUBT_STEPS
 from ..config.train import make_config
 from ..files.messages import plural
 from ..files.outputs import check_writable, write_json
 from .advice import command_line, next_steps, say_notes
-from .options import AT_LEAST_1, Data, Json, Quiet, Whole, option
+from .options import AT_LEAST_1, Data, Json, Quiet, option
 from .progress import bar_or_lines, report_on_interrupt
 
 if TYPE_CHECKING:
@@ -29,8 +30,12 @@ WORST = 5
 def doubt(
     data: Data,
     *,
-    steps: Annotated[Whole, AT_LEAST_1, option(TRAINING, "Number of steps of each training.", 150)] = 150,
-    folds: Annotated[Whole, option(TRAINING, "Number of parts; each is predicted by the others.", 2)] = 2,
+    steps: Annotated[
+        Whole, AT_LEAST_1, option(TRAINING, "Number of steps of each training.", DOUBT_STEPS)
+    ] = DOUBT_STEPS,
+    folds: Annotated[
+        Whole, option(TRAINING, "Number of parts; each is predicted by the others.", DOUBT_FOLDS)
+    ] = DOUBT_FOLDS,
     backbone: Annotated[str, option(TRAINING, "Backbone, as for `train`; tiny is for a CPU.", "tiny")] = "tiny",
     weights: Annotated[str, option(TRAINING, "Initial weights, as for `train`.", "pretrained")] = "pretrained",
     seed: Annotated[Whole, option(TRAINING, "Random seed of the parts and of the trainings.", 0)] = 0,
@@ -59,7 +64,7 @@ def doubt(
     taken = [0, 0]
     with (
         report_on_interrupt(lambda: f"{taken[0]} of {taken[1] or 'all'} steps taken"),
-        bar_or_lines(quiet, "steps") as show,
+        bar_or_lines(quiet, "steps", told=True) as show,
     ):
 
         def report(done: int, total: int, current: str) -> None:

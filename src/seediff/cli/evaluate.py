@@ -4,20 +4,18 @@ files have, too. `semantic` is `seediff evaluate`."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from ..config.class_names import parse_classes
-from ..config.fields import WORD, WholeNumber, read_names
+from ..config.sets import NO, Comparison, SegmentComparison
 from ..evaluate.tables import ScoreTable, TableFormat
 from ..files.messages import make_console
 from ..files.outputs import check_free, check_writable, write_json
 from .advice import MOST_LINES, print_lines
 from .commands import EVERY_OPTION, HELP_ALL
-from .options import HERE, AnySeed, Json, Whole, shown
+from .options import HERE, Json
 from .progress import bar_or_lines
 
 if TYPE_CHECKING:
@@ -26,50 +24,11 @@ if TYPE_CHECKING:
 app = App(name="evaluate", help_flags=("--help", "-h", HELP_ALL), default_parameter=EVERY_OPTION)
 
 
-NO = Parameter(negative=(), show_default="no")
 Form = Annotated[
     TableFormat,
     Parameter(name="--format", help="Format of the printed table; for LaTeX, CSV and Markdown, notes go to stderr."),
 ]
 NoProgress = Annotated[bool, NO, Parameter(help="Show no progress.")]
-
-
-@Parameter(name="*")
-@dataclass(frozen=True)
-class Comparison:
-    """The options of `evaluate.evaluation.evaluate`."""
-
-    protocol: Literal[
-        "own", "voc", "voc-zero-shot", "voc-zero-shot-objects", "cityscapes-human-vehicle", "ade20k", "domain", "camvid"
-    ] = "own"
-    """Classes to evaluate: the data's own, or those of a published comparison."""
-    split: Annotated[str | None, shown("val for public data, test for CamVid, else all")] = None
-    """Part of the data to evaluate."""
-    against: Annotated[tuple[Path, ...], Parameter(name="--against", negative=()), shown(False)] = ()
-    """Other predictions of the same data: print both scores, and their paired difference with its interval. Repeat the
-    option for several."""
-    class_map: Annotated[Path | None, shown(False)] = None
-    """TOML file that maps the model's class names to the data's."""
-    classes: Annotated[
-        tuple[str, ...] | None, read_names(parse_classes), shown("its classes.txt, else the data's ids")
-    ] = None
-    """Class names for the ids in PRED, from 1 up, or a file of names."""
-    scales: Annotated[tuple[float, ...], WORD] = (1.0,)
-    """Relative sizes at which MODEL sees each image, for example 0.5,1,2; scores are averaged."""
-    flip: Annotated[bool, NO] = False
-    """MODEL also sees each image mirrored; scores are averaged."""
-    boundary: Annotated[bool, Parameter(negative="--no-boundary", show_default="yes")] = True
-    """Also compute boundary IoU."""
-    device: Annotated[str | None, shown("the fastest available")] = None
-    """Device for MODEL: cuda, mps or cpu."""
-    draws: Whole = 1000
-    """Number of bootstrap draws over images, for the intervals."""
-    seed: AnySeed = 0
-    """Random seed for the bootstrap."""
-    with_rejected: Annotated[bool, NO] = False
-    """Also compare with samples that were rejected in `seediff look`."""
-    corrected: Annotated[bool, NO] = False
-    """Evaluate the masks of a reviewed dataset as people corrected them, not as they were made."""
 
 
 USUAL_COMPARISON = Comparison()
@@ -115,8 +74,7 @@ def semantic(
     - `seediff evaluate ours --against theirs --data VOCdevkit/VOC2012 --protocol voc --format latex`
     """
     from ..evaluate.evaluation import evaluate, score_tables
-    from ..evaluate.notes import notes, warnings
-    from ..evaluate.page import write_report
+    from ..evaluate.page import notes, warnings, write_report
 
     check_writable(out)
     check_writable(json, is_file=True)
@@ -155,30 +113,6 @@ def _show(
     print_lines(console, notes)
     print_lines(console, loud, "bold yellow")
     print_lines(console, (f"{name}: {place}" for name, place in places.items() if place is not None))
-
-
-@Parameter(name="*")
-@dataclass(frozen=True)
-class SegmentComparison:
-    """The options of `evaluate.segments.evaluate_segments`."""
-
-    protocol: Literal["diffseg", "dataset", "strict"] = "diffseg"
-    """Match segments per image (diffseg), once for the whole set (dataset), or per image with false positives
-    (strict)."""
-    num_classes: Annotated[Whole | None, shown("those of its classes.txt")] = None
-    """Number of classes in a plain folder without classes.txt; their ids count from 0."""
-    split: Annotated[str | None, shown("val; test for CamVid")] = None
-    """Part of the dataset to evaluate."""
-    void: Annotated[tuple[WholeNumber, ...], WORD, shown("only 255")] = ()
-    """Ids in a plain folder to ignore, for example 0,11."""
-    names: Annotated[Path | None, Parameter(name="--list", show_default="all of them")] = None
-    """Text file with the labels to evaluate, one name per line."""
-    size: Annotated[Whole | None, shown("its own")] = None
-    """Evaluate the centred square, resized to this side in pixels: 512 or 320 in the papers."""
-    draws: Whole = 1000
-    """Number of bootstrap draws over images, for the intervals."""
-    seed: AnySeed = 0
-    """Random seed for the bootstrap."""
 
 
 USUAL_OF_SEGMENTS = SegmentComparison()

@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from ..config.class_names import parse_classes
-from ..config.fields import INPUT, MODEL, RUN, DType, read_names
+from ..config.fields import INPUT, MODEL, RUN, DType, Whole, read_names
 from ..config.resolve import configure_run
 from ..config.runs import MaskPhotosConfig, SegmentPhotosConfig
 from ..config.settings import configure
@@ -18,7 +18,7 @@ from ..models.describe import describe, describe_model, preset_toml, read_settin
 from ..models.locate import locate
 from ..models.short_names import EMBEDDED, EMBEDDED_LICENCE, SHORT_NAMES
 from .advice import command_line, next_steps, say_notes, warn
-from .options import AT_LEAST_1, HERE, Quiet, Whole, option
+from .options import AT_LEAST_1, HERE, Quiet, option
 from .progress import bar_or_lines, report_on_interrupt
 from .typed import ANY_CLASS, NOTHING, Typed
 

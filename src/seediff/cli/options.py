@@ -11,7 +11,7 @@ from cyclopts import Group, Parameter, Token
 from cyclopts.validators import Number
 from cyclopts.validators import Path as Ending
 
-from ..config.fields import MODEL, MOST, RUN, WORD
+from ..config.fields import MODEL, MOST, RUN, Whole
 from ..errors import UserError
 from ..files.outputs import parse_folder
 from ..models.saving_memory import Offload
@@ -24,30 +24,15 @@ def option(group: Group, text: str, default: object = None, **parameter: Any) ->
     return Parameter(group=group, help=text, show_default=shown, **parameter)
 
 
-def shown(default: str | bool) -> Parameter:
-    """A parameter with which the help shows a default. default: its text; False: show no default."""
-    return Parameter(show_default=default)
-
-
 def _folder(kind: Any, tokens: Sequence[Token]) -> Path:
     return parse_folder(tokens[0].value)
-
-
-def _check_seed(kind: type, seed: int) -> None:
-    from ..dataset.split import check_seed
-
-    check_seed(seed)
 
 
 HERE = Parameter(converter=_folder)
 """Added to an option whose value is a folder or file on this machine: a URL is refused."""
 
 
-Whole = Annotated[int, WORD, Parameter(validator=Number(lte=MOST))]
-"""A whole number that is no field of a configuration: those have their bounds in their types."""
 AT_LEAST_0, AT_LEAST_1 = (Parameter(validator=Number(gte=least, lte=MOST)) for least in (0, 1))
-AnySeed = Annotated[int, WORD, Parameter(validator=_check_seed)]
-"""A random seed: a number that random generators do not accept is refused."""
 Data = Annotated[Path, Parameter(help="Folder of a finished dataset.")]
 RunOut = Annotated[Path, HERE, option(RUN, "Folder for the dataset. Continues an unfinished run there.")]
 NewOut = Annotated[Path, HERE, option(RUN, "New folder; it appears when it is complete.")]

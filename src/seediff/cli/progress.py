@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 LINE_SECONDS = 10.0
-STEP = "step "
-"""What a report about a part of a batch begins with."""
 
 
 class Terminated(KeyboardInterrupt):
@@ -83,12 +81,12 @@ def show_progress(quiet: bool, out: Path, can_finish: bool = False) -> Iterator[
         yield progress
 
 
-def bar_or_lines(quiet: bool, counted: str = "images") -> AbstractContextManager[Progress]:
+def bar_or_lines(quiet: bool, counted: str = "images", *, told: bool = False) -> AbstractContextManager[Progress]:
     """Yields a function that shows progress on stderr: as a bar on a terminal, otherwise as lines, not at all if
-    `quiet`. counted: what is counted, in the plural."""
+    `quiet`. counted: what is counted, in the plural. told: whether lines also say what is being done."""
     if quiet:
         return nullcontext(lambda *_: None)
-    return progress_bar(counted) if sys.stderr.isatty() else progress_lines(counted)
+    return progress_bar(counted) if sys.stderr.isatty() else progress_lines(counted, told)
 
 
 def follow_progress(quiet: bool) -> Callable[[Iterable[T]], Iterable[T]]:
@@ -107,20 +105,20 @@ def follow_progress(quiet: bool) -> Callable[[Iterable[T]], Iterable[T]]:
 
 
 @contextmanager
-def progress_lines(counted: str = "images", clock: Callable[[], float] = time.monotonic) -> Iterator[Progress]:
+def progress_lines(counted: str = "images", told: bool = False) -> Iterator[Progress]:
     """Yields a function that prints progress as lines on stderr, for logs: after a batch, but at most one line in
-    LINE_SECONDS, and a last line if there were others. clock: the time in seconds."""
-    # The rate is of this run alone. Every report before its first item starts the clock again: until then, the run
-    # loads the model.
-    begun = printed = clock()  # when the first item began, and when the last line was printed
+    LINE_SECONDS, and a last line if there were others. told: as in `bar_or_lines`."""
+    # The rate is of this run alone. Before its first item, a report without a text starts the clock again: until then,
+    # the run loads the model.
+    begun = printed = time.monotonic()  # when the first item began, and when the last line was printed
     before: int | None = None  # items that were finished when the run began
     shown = 0  # items in the last line
 
     def progress(done: int, total: int, current: str) -> None:
         nonlocal begun, printed, before, shown
-        now = clock()
+        now = time.monotonic()
         if before is None or done == before:
-            if not current.startswith(STEP):  # of the first batch
+            if before is None or not current:
                 begun = now
             before = done
             return
@@ -132,7 +130,7 @@ def progress_lines(counted: str = "images", clock: Callable[[], float] = time.mo
         rate = (done - before) / max(now - begun, 1e-9)
         left = str(timedelta(seconds=round((total - done) / rate)))
         line = f"seediff: {done} of {total} {counted}, {rate:.2f} {counted}/s, {left} left"
-        if counted == "steps":  # of a training, whose losses are told
+        if told:
             line = f"{line}, {current}"
         print(line, file=sys.stderr, flush=True)
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from ..files.photo_files import FoundPhotos
     from ..models.describe import ModelInfo
     from ..run.job import AnyModelJob
-    from ..run.loop import RunResult
     from ..run.mask_job import MaskJob
+    from ..run.output import RunResult
     from ..run.segment_job import SegmentJob
 
 PATHS = Parameter(

@@ -12,7 +12,7 @@ from cyclopts import Group, Parameter
 
 from ..config.class_names import side_notes
 from ..config.fields import RUN, WORD
-from ..config.sets import AugmentConfig, Criteria
+from ..config.sets import VAL_SHARE, AugmentConfig, Criteria
 from ..config.settings import configure
 from ..errors import UserError
 from ..files.messages import make_console, plural
@@ -245,7 +245,7 @@ def merge(
 def split(
     data: Data,
     *,
-    val: Annotated[float, option(PARTS, "Share of the samples for validation.", 0.2)] = 0.2,
+    val: Annotated[float, option(PARTS, "Share of the samples for validation.", VAL_SHARE)] = VAL_SHARE,
     test: Annotated[float | None, option(PARTS, "Share of the samples for testing.", "none")] = None,
     by: Annotated[
         str | None,

@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
 
-from ..config.class_names import SEGMENT
-from ..config.runs import GenerateConfig, MaskPhotosConfig, PredictConfig, SegmentPhotosConfig
-from ..dataset import native
 from ..files.messages import make_console, plural, show_counts
 from ..report.set_summary import summarize
-from ..rows.values import flag_kind
 from .advice import LOOK, command_line, export_line, next_steps, print_lines, train_line
 
 if TYPE_CHECKING:
     from ..dataset.check import Checked
     from ..dataset.select import Stats
     from ..run.job import AnyJob
-    from ..run.loop import RunResult
+    from ..run.output import RunResult
 
 BARS = " ▁▂▃▄▅▆▇█"
 GOOD_CONFIDENCE = "0.25"
 """The lowest confidence that the suggested filter keeps (docs/decisions/0041-confidence-is-a-soft-iou.md)."""
-ENOUGH = 0.9
-"""A class with a smaller share of the images that were asked for is said to have too few."""
-NEARLY_ALL = 0.8
-"""Above this share of mixed drawings, the flag is taken to say nothing."""
 
 
 def show_result(job: AnyJob, result: RunResult, skipped: str = "") -> None:
@@ -39,15 +28,13 @@ def show_result(job: AnyJob, result: RunResult, skipped: str = "") -> None:
     if not (result.rows or result.rejected):
         return
     classes = summarize(result.rows, job.classes).classes
-    redrawn: list[str] = []
-    if isinstance(job.config, GenerateConfig):
-        redrawn = _redrawn_lines(job.config, result, {row.name: row.images for row in classes})
+    remarks = job.remarks(result)
     table = _numbers_table("class", "images", "flagged", "mean area")
     for row in classes:
-        shown = f"{row.images} of {job.config.per_class}" if redrawn else str(row.images)
+        shown = f"{row.images} of {job.wanted}" if remarks and job.wanted else str(row.images)
         table.add_row(Text(row.name), shown, show_counts(row.flags) or "0", _share(row.area))
-    if isinstance(job.config, MaskPhotosConfig):
-        table.add_row("none of the classes", str(sum(not row.named for row in result.rows)), "–", "–")
+    if job.counts_none:
+        table.add_row("none of the classes", str(sum(not row.class_names for row in result.rows)), "–", "–")
     text = f"{plural(result.made, 'image')} in {result.out}"
     if result.asked:
         text = f"Ended early: {text}, of {result.asked} asked for; the same command without --finish makes the others"
@@ -55,17 +42,11 @@ def show_result(job: AnyJob, result: RunResult, skipped: str = "") -> None:
         text += "; nothing was missing"
     if skipped:
         text += f" ({skipped})"
-    lines = [text, *redrawn]
-    if isinstance(job.config, SegmentPhotosConfig) and len(job.classes) > 1:  # SEGMENT, and names
-        nameless = sum(set(row.classes or ()) <= {SEGMENT} for row in result.rows)
-        if nameless:
-            why = f"no word reached --name-threshold {job.config.name_threshold}; a lower one names more, also wrongly"
-            lines.append(f"No segment has a name in {nameless} of {plural(len(result.rows), 'image')}: {why}")
+    lines = [text, *remarks]
     if result.seconds:
         loading = result.seconds.get("loading", 0.0)
         lines.append(f"Time: {sum(result.seconds.values()) - loading:.1f} s, and {loading:.1f} s of loading")
-    about = "correct the masks" if isinstance(job.config, PredictConfig) else LOOK
-    steps = [command_line("look", result.out, about=about)]
+    steps = [command_line("look", result.out, about=LOOK if job.explained else "correct the masks")]
     if not result.done:
         steps.append(command_line("check", result.out, about="whether each file is whole"))
     if not job.doubts and any(row.images for row in classes):  # masks that mean nothing are not to be trained on
@@ -79,24 +60,6 @@ def show_result(job: AnyJob, result: RunResult, skipped: str = "") -> None:
     if result.rows:
         lines.append(next_steps(*steps, made=result.out))
     print_lines(console, lines)
-
-
-def _redrawn_lines(config: GenerateConfig, result: RunResult, images: Mapping[str, int]) -> list[str]:
-    """Lines about samples that were drawn again; empty if none was. images: class → the number of images."""
-    draws = Counter(row.index for row in result.rejected)
-    if not draws:
-        return []
-    left_out = sum(count == config.attempts for count in draws.values())
-    lines = [f"{len(draws) - left_out} redrawn, {left_out} left out: why is in {native.REJECTED}"]
-    mixed = sum(any(flag_kind(flag) == "mixed" for flag in row.raised) for row in result.rejected)
-    few = {name: count for name, count in images.items() if count < ENOUGH * config.per_class}
-    if mixed > NEARLY_ALL * (result.made + len(result.rejected)):
-        why = "the model draws these classes as one thing, or its words hardly tell masks apart"
-        lines.append(f"Nearly all drawings are flagged mixed: {why}; --no-reject keeps them, to look at")
-    elif few:
-        more = math.ceil(config.per_class**2 / max(min(few.values()), 1))
-        lines.append(f"Few images of {', '.join(few)}: the same command with --per-class {more} adds more")
-    return lines
 
 
 def _share(value: float | None) -> str:

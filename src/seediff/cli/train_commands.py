@@ -5,17 +5,16 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from ..config.class_names import parse_classes, side_notes
-from ..config.fields import RUN, read_names
+from ..config.class_names import side_notes
+from ..config.fields import RUN, Whole
 from ..config.runs import PredictConfig
 from ..config.settings import configure
-from ..config.train import DATA, TrainConfig, make_config
+from ..config.train import TrainConfig, TrainingOptions, make_config
 from ..files.messages import plural
 from .advice import command_line, next_steps, report_unusable, say_notes, say_reading
 from .options import (
@@ -27,42 +26,10 @@ from .options import (
     Quiet,
     RunOut,
     Verbose,
-    Whole,
-    WithRejected,
     option,
-    shown,
 )
 from .progress import bar_or_lines, report_on_interrupt, show_progress
 from .typed import NOTHING, Typed
-
-
-@Parameter(name="*", group=DATA)
-@dataclass(frozen=True)
-class TrainingOptions:
-    """The options of `train.stages.open_training`."""
-
-    epochs: Annotated[float | None, shown("10")] = None
-    """Number of passes through the data."""
-    steps: Whole | None = None
-    """Number of steps, instead of --epochs."""
-    finetune: Annotated[tuple[Path, ...], Parameter(negative=())] = ()
-    """Dataset for a second stage; repeat the option for several."""
-    finetune_epochs: Annotated[float | None, shown("10")] = None
-    """Epochs of the second stage."""
-    finetune_steps: Whole | None = None
-    """Steps of the second stage, instead of --finetune-epochs."""
-    validation: Annotated[Path | None, Parameter(name="--val")] = None
-    """Dataset to validate with. The segmenter with the best mIoU is kept."""
-    validation_share: Annotated[
-        float | None, Parameter(name="--val-share"), shown("the `val` parts of all datasets, if there are any")
-    ] = None
-    """Instead of --val: share of the first dataset to validate with."""
-    classes: Annotated[tuple[str, ...] | None, read_names(parse_classes), shown("the first dataset's")] = None
-    """Names separated by commas, a file with one per line, or `voc`."""
-    split: Annotated[str | None, shown("all but `val` and `test`")] = None
-    """Parts of the datasets to train on, separated by commas."""
-    with_rejected: WithRejected = False
-
 
 USUAL_TRAINING = TrainingOptions()
 
@@ -139,7 +106,7 @@ def train(
         if not quiet:
             say_reading(*(dataset.reading for dataset in training.sets))
 
-    with _report_steps(out, total, begin) as keep, bar_or_lines(quiet, "steps") as progress:
+    with _report_steps(out, total, begin) as keep, bar_or_lines(quiet, "steps", told=True) as progress:
         result = run(
             config,
             training.stages,
@@ -213,7 +180,7 @@ def predict(
     with show_progress(quiet, out) as progress:
         result = run(job, out, progress=progress)
     if not quiet:
-        empty = [row.source for row in result.rows if not row.named]
+        empty = [row.source for row in result.rows if not row.class_names]
         if empty:
             say_notes([f"no class was found in {len(empty)} of {plural(result.made, 'image')}: {first_of(empty)}"])
         show_result(job, result, found.note)

@@ -22,12 +22,18 @@ FLAT = Parameter(name="*")
 
 
 class Typed(dict[str, Any], Generic[Kind]):
-    """`Typed[GenerateConfig]` is the type of a command's parameter that gets the typed fields of a configuration: flat
-    name → value. The parser sees a dictionary all of whose keys may be missing. In `Typed[Annotated[GenerateConfig,
-    "model seed"]]`, it has these fields alone."""
+    """`Typed[GenerateConfig]` is the type of a command's parameter that gets the typed fields of a configuration. The
+    parser sees a dictionary all of whose keys may be missing, whose tables are dictionaries, too:
+
+        TypedDict("GenerateConfig", {"classes": tuple[str, ...], "mask": TypedDict("Mask", {"beta": …}), …})
+
+    From `--classes dog --beta 0.4`, it makes {"classes": ("dog",), "mask": {"beta": 0.4}}, and the command gets flat
+    names: {"classes": ("dog",), "mask.beta": 0.4}. `Typed[Annotated[GenerateConfig, "model seed"]]` has these two
+    fields alone."""
 
     described = False
-    """Whether fields have their texts and defaults, which take long to find and which only the help shows."""
+    """Whether fields have their texts and defaults, which take long to find. Set before a command's module is imported,
+    for its help alone."""
 
     def __class_getitem__(cls, kind: Any) -> Any:
         names = ""

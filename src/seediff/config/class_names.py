@@ -12,7 +12,8 @@ from typing import TypeVar
 from unicodedata import category, normalize
 
 from ..errors import UserError
-from ..files.reading import ABSENT, IGNORE, composed, read_lines
+from ..files.names import IGNORE, METADATA
+from ..files.reading import ABSENT, composed, read_lines
 
 Value = TypeVar("Value")
 VOC_CLASSES = (
@@ -252,7 +253,7 @@ def parse_class_list(lines: Iterable[str], path: Path, first: int = 1, *, any_na
         odd = find_odd_names(lines)
         if not odd and all(map(NUMBERED.fullmatch, lines)):
             odd = lines
-    if odd and not any_name and not path.with_name("metadata.jsonl").is_file():
+    if odd and not any_name and not path.with_name(METADATA).is_file():
         fix = "write names alone, without quotes, brackets and , ; : = | #; or write `id name` in every line"
         raise UserError(path, f"{odd[0]!r} may be more than a name", fix)
     name = first_twice(names.values())

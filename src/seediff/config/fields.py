@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import msgspec
 from cyclopts import Group, Parameter, Token
+from cyclopts.validators import Number
 from msgspec import Meta
 
 from ..errors import UserError
@@ -78,15 +79,31 @@ MOST = 10_000_000
 that a list of them fits into memory."""
 Count = Annotated[int, Meta(ge=1, le=MOST), WORD]
 WholeNumber = Annotated[int, Meta(ge=0, le=MOST), WORD]
+Whole = Annotated[int, WORD, Parameter(validator=Number(lte=MOST))]
+"""A whole number that is no field of a configuration: those have their bounds in their types."""
 Share = Annotated[float, Meta(ge=0, le=1)]
 AtLeastZero = Annotated[float, Meta(ge=0)]
 Positive = Annotated[float, Meta(gt=0)]
 Timestep = Annotated[int, Meta(ge=0, lt=1000), WORD]
 """A noise level of the diffusion, from 0 (no noise) to 999."""
 Seed = Annotated[int, Meta(ge=0, le=2**63 - 1, description="a whole number in [0, 2^63)"), WORD]
+AnySeed = Annotated[int, WORD, Parameter(validator=lambda _, seed: check_seed(seed))]
+"""A random seed that is no field of a configuration."""
 Several = Annotated[tuple[Count, ...], Meta(min_length=1), WORD]
 DType = Literal["float32", "float16", "bfloat16"]
 Device = Annotated[str, Meta(pattern=r"^(cpu|mps|cuda)(:\d+)?$", description="one of cuda, cuda:0, mps, cpu")]
+
+
+def shown(default: str | bool) -> Parameter:
+    """A parameter with which the help shows a default. default: its text; False: show no default."""
+    return Parameter(show_default=default)
+
+
+def check_seed(seed: int) -> None:
+    """Raises UserError for a seed that is out of range."""
+    if not 0 <= seed < 2**63:
+        raise UserError("seed", f"{seed} must be in [0, 2^63)")
+
 
 NO_OPTION = {"option": False}
 """The metadata of a dataclass's field that is not an option."""

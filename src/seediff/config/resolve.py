@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from ..files.outputs import CONFIG
+from ..files.names import CONFIG
 from ..models.describe import THRESHOLDS, UNTUNED, ModelInfo, ModelSettings, Preset, describe_model, read_preset
 from ..models.short_names import EMBEDDED, REAL
 from .class_names import other_word, reading_key

@@ -1,14 +1,26 @@
-"""The configurations of `augment` and `filter`."""
+"""The configurations of `augment`, `filter` and `evaluate`, and defaults of other commands for sets."""
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from cyclopts import Group, Parameter
 
 from ..errors import UserError
-from .class_names import split_names
-from .fields import Count, Seed, Share, check_fields, read_names
+from .class_names import parse_classes, split_names
+from .fields import (
+    WORD,
+    AnySeed,
+    Count,
+    Seed,
+    Share,
+    Whole,
+    WholeNumber,
+    check_fields,
+    read_names,
+    shown,
+)
 from .settings import Settings
 
 OPERATIONS = ("splice-RxC", "noise", "perspective", "boxes", "flip")
@@ -34,6 +46,16 @@ DIFFUMASK = (
 
 Reviewed = Literal["accepted", "rejected", "not-rejected", "unreviewed", "corrected"]
 """What people decided in `seediff look`."""
+ProtocolName = Literal[
+    "own", "voc", "voc-zero-shot", "voc-zero-shot-objects", "cityscapes-human-vehicle", "ade20k", "domain", "camvid"
+]
+"""`evaluate`: see evaluate/protocols.py."""
+MatchingProtocol = Literal["diffseg", "dataset", "strict"]
+"""`evaluate segments`: see metrics/matching.py."""
+VAL_SHARE = 0.2
+"""`split`: the share of the samples for validation."""
+DOUBT_STEPS, DOUBT_FOLDS = 150, 2
+"""`doubt`: the steps of each training, and the number of parts."""
 WHAT, OUTPUT = Group("What to add", sort_key=1), Group("Output", sort_key=2)
 
 
@@ -158,3 +180,66 @@ class Criteria:
             raise UserError("min_piece", "works only with --max-components N")
         if self.min_area > self.max_area:
             raise UserError("min_area", f"{self.min_area} must be at most max_area = {self.max_area}")
+
+
+NO = Parameter(negative=(), show_default="no")
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Comparison:
+    """How `evaluate` compares predictions with labels."""
+
+    protocol: ProtocolName = "own"
+    """Classes to evaluate: the data's own, or those of a published comparison."""
+    split: Annotated[str | None, shown("val for public data, test for CamVid, else all")] = None
+    """Part of the data to evaluate."""
+    against: Annotated[tuple[Path, ...], Parameter(name="--against", negative=()), shown(False)] = ()
+    """Other predictions of the same data: print both scores, and their paired difference with its interval. Repeat the
+    option for several."""
+    class_map: Annotated[Path | None, shown(False)] = None
+    """TOML file that maps the model's class names to the data's."""
+    classes: Annotated[
+        tuple[str, ...] | None, read_names(parse_classes), shown("its classes.txt, else the data's ids")
+    ] = None
+    """Class names for the ids in PRED, from 1 up, or a file of names."""
+    scales: Annotated[tuple[float, ...], WORD] = (1.0,)
+    """Relative sizes at which MODEL sees each image, for example 0.5,1,2; scores are averaged."""
+    flip: Annotated[bool, NO] = False
+    """MODEL also sees each image mirrored; scores are averaged."""
+    boundary: Annotated[bool, Parameter(negative="--no-boundary", show_default="yes")] = True
+    """Also compute boundary IoU."""
+    device: Annotated[str | None, shown("the fastest available")] = None
+    """Device for MODEL: cuda, mps or cpu."""
+    draws: Whole = 1000
+    """Number of bootstrap draws over images, for the intervals."""
+    seed: AnySeed = 0
+    """Random seed for the bootstrap."""
+    with_rejected: Annotated[bool, NO] = False
+    """Also compare with samples that were rejected in `seediff look`."""
+    corrected: Annotated[bool, NO] = False
+    """Evaluate the masks of a reviewed dataset as people corrected them, not as they were made."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class SegmentComparison:
+    """How `evaluate segments` compares segments with labels."""
+
+    protocol: MatchingProtocol = "diffseg"
+    """Match segments per image (diffseg), once for the whole set (dataset), or per image with false positives
+    (strict)."""
+    num_classes: Annotated[Whole | None, shown("those of its classes.txt")] = None
+    """Number of classes in a plain folder without classes.txt; their ids count from 0."""
+    split: Annotated[str | None, shown("val; test for CamVid")] = None
+    """Part of the dataset to evaluate."""
+    void: Annotated[tuple[WholeNumber, ...], WORD, shown("only 255")] = ()
+    """Ids in a plain folder to ignore, for example 0,11."""
+    names: Annotated[Path | None, Parameter(name="--list", show_default="all of them")] = None
+    """Text file with the labels to evaluate, one name per line."""
+    size: Annotated[Whole | None, shown("its own")] = None
+    """Evaluate the centred square, resized to this side in pixels: 512 or 320 in the papers."""
+    draws: Whole = 1000
+    """Number of bootstrap draws over images, for the intervals."""
+    seed: AnySeed = 0
+    """Random seed for the bootstrap."""

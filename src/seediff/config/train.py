@@ -9,7 +9,8 @@ from cyclopts import Group, Parameter
 from msgspec import Meta
 
 from ..errors import UserError
-from .fields import RUN, WORD, AtLeastZero, Count, Device, WholeNumber
+from .class_names import parse_classes
+from .fields import RUN, WORD, AtLeastZero, Count, Device, Whole, WholeNumber, read_names, shown
 from .settings import NOT_TYPED, Settings, build, read_given
 
 Architecture = Literal["mask2former", "segformer"]
@@ -165,3 +166,32 @@ def with_device(config: TrainConfig) -> TrainConfig:
     mixed = (device.startswith("cuda") or config.backbone == "tiny") and has_bfloat16(device)
     dtype = "bfloat16" if mixed else "float32"
     return config.filled(device=device, dtype=dtype)
+
+
+@Parameter(name="*", group=DATA)
+@dataclass(frozen=True)
+class TrainingOptions:
+    """The data of a training. Python takes a `Dataset` for a path, too."""
+
+    epochs: Annotated[float | None, shown("10")] = None
+    """Number of passes through the data."""
+    steps: Whole | None = None
+    """Number of steps, instead of --epochs."""
+    finetune: Annotated[tuple[Path, ...], Parameter(negative=())] = ()
+    """Dataset for a second stage; repeat the option for several."""
+    finetune_epochs: Annotated[float | None, shown("10")] = None
+    """Epochs of the second stage."""
+    finetune_steps: Whole | None = None
+    """Steps of the second stage, instead of --finetune-epochs."""
+    validation: Annotated[Path | None, Parameter(name="--val")] = None
+    """Dataset to validate with. The segmenter with the best mIoU is kept."""
+    validation_share: Annotated[
+        float | None, Parameter(name="--val-share"), shown("the `val` parts of all datasets, if there are any")
+    ] = None
+    """Instead of --val: share of the first dataset to validate with."""
+    classes: Annotated[tuple[str, ...] | None, read_names(parse_classes), shown("the first dataset's")] = None
+    """Names separated by commas, a file with one per line, or `voc`."""
+    split: Annotated[str | None, shown("all but `val` and `test`")] = None
+    """Parts of the datasets to train on, separated by commas."""
+    with_rejected: Annotated[bool, Parameter(group=RUN, negative=(), show_default="no")] = False
+    """Also use samples that were rejected in `seediff look`."""

@@ -28,7 +28,7 @@ from ..drawing.overlays import contact_sheet, draw_mask
 from ..errors import UserError
 from ..files.image_files import compress_image
 from ..files.label_maps import IGNORE
-from ..files.outputs import CONFIG
+from ..files.names import CONFIG
 from ..prompts.specs import sample_seed
 from ..report.page import AUGMENTATIONS
 from ..rows.row import Recipe, RecipeStep, Row

@@ -20,6 +20,7 @@ import numpy as np
 from ..config.class_names import alike_names
 from ..errors import UserError
 from ..files.messages import show_json
+from ..files.names import REJECTED
 from ..files.reading import Json, read_json_lines
 from ..files.tensors import read_header
 from ..report.set_summary import doubts
@@ -129,7 +130,7 @@ def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
     if lists is None:
         return Checked(tuple(findings), None)
     classes, rows, reader = lists
-    if not rows and not (folder / native.REJECTED).is_file():  # a run may have rejected every draw
+    if not rows and not (folder / REJECTED).is_file():  # a run may have rejected every draw
         findings.add("structure", native.METADATA, "has no rows")
     samples: list[Sample] = []
     supported: list[bool] = []
@@ -222,7 +223,7 @@ def _appearance(sample: Sample) -> Appearance:
 def _check_counts(row: Row, counts: np.ndarray, classes: Sequence[str]) -> None:
     """Raises UserError unless a row has the areas of the classes in its label map. counts: (256,), the number of pixels
     of each id in the label map. classes: the dataset's classes."""
-    shown, written = shown_classes(counts, classes, row.named).area, row.area or {}
+    shown, written = shown_classes(counts, classes, row.class_names).area, row.area or {}
     wrong = [name for name, share in written.items() if abs(shown.get(name, 0) - share) > 2e-6]
-    if wrong or (row.classes is not None and shown.keys() != {*row.named}):
-        raise UserError(f"names {show_json(written or row.named)}, but its label map shows {show_json(shown)}")
+    if wrong or (row.classes is not None and shown.keys() != {*row.class_names}):
+        raise UserError(f"names {show_json(written or row.class_names)}, but its label map shows {show_json(shown)}")

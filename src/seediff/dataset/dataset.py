@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from ..config.class_names import BACKGROUND
-from ..config.sets import Criteria, Reviewed
+from ..config.sets import VAL_SHARE, Criteria, Reviewed
 from ..drawing.overlays import contact_sheet
 from ..drawing.shown import thumbnail
 from ..errors import Notice, UserError
@@ -173,9 +173,9 @@ class Dataset(Sequence[Sample]):
         if format is None:
             format = format_of(path, labels_alone)
         check_options(format, options)
-        are_maps = False
         if format == "native":
             opened = _open_native(path, split, **options)
+            are_maps = False
         else:
             check_class_list(options.get("classes") or ())  # formats would take the letters of a text
             read, source = read_format(format, path, split=split, labels_alone=labels_alone, **options)
@@ -191,14 +191,19 @@ class Dataset(Sequence[Sample]):
             )
         if not labels_alone:
             return opened
-        if not opened.samples:
-            raise UserError(path, f"holds no labelled images ({opened.about})")
-        if split is None and "truth" not in options:
-            check_parts((sample.row.part for sample in opened), path)
-        if not are_maps:  # then their pictures are there, and label maps must fit them
-            count = len(opened.classes)
-            opened.samples = [one.replace(label_map=partial(one.labels, count)) for one in opened.samples]
-        return opened.labelled(with_rejected=True)
+        return opened._compared(one_part=split is not None or "truth" in options, are_maps=are_maps)
+
+    def _compared(self, one_part: bool, are_maps: bool) -> Dataset:
+        """The set for comparing label maps, as `open` describes `labels_alone`. one_part: whether its parts need not be
+        clear. are_maps: whether it has label maps alone, which no picture must fit."""
+        if not self.samples:
+            raise UserError(self.path or "the dataset", f"holds no labelled images ({self.about})")
+        if not one_part:
+            check_parts((sample.row.part for sample in self.samples), self.path)
+        samples = self.samples
+        if not are_maps:
+            samples = [one.read_by(partial(one.labels, len(self.classes))) for one in samples]
+        return self._of(samples).labelled(with_rejected=True)
 
     def export(
         self,
@@ -299,7 +304,7 @@ class Dataset(Sequence[Sample]):
     def split(
         self,
         *,
-        val: float = 0.2,
+        val: float = VAL_SHARE,
         test: float | None = None,
         by: str | None = None,
         seed: int = 0,

@@ -222,7 +222,7 @@ def _changed(
     if by in IN_PIECES:
         after = np.where((before == IGNORE) & (after == 0), before, after)
     pixels = int((before != after).sum())
-    earlier = sample.row.decided
+    earlier = sample.row.review_or_empty
     changed = sample
     if pixels:
         changed = repainted(sample, after, sample.row)

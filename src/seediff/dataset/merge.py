@@ -122,15 +122,15 @@ class RenamedClasses:
         """A sample of the dataset with these classes. Its attention is left out, because it has the old names. When its
         label map is read, it raises UserError if it shows a class that was removed without saying what its pixels
         become."""
-        read = partial(_checked, sample.unchecked_labels, self.unseen, sample.where)
-        same = sample.replace(label_map=read, extras=sample.extras_but(ATTENTION))
+        read = partial(_checked, sample.raw_labels, self.unseen, sample.where)
+        same = sample.read_by(read, extras=sample.extras_but(ATTENTION))
         return renumber(same, self.ids, self.count, renamed_row(sample.row, self.names))
 
 
 def renamed_row(row: Row, names: Renames) -> Row:
     """A row with other class names. names: class → its new name; "" for a class that leaves."""
-    flags = [(kind, names.get(name, name), sign) for kind, sign, name in (one.partition(":") for one in row.raised)]
-    if row.raised:
+    flags = [(kind, names.get(name, name), sign) for kind, sign, name in (one.partition(":") for one in row.flag_list)]
+    if row.flag_list:
         row = row.replace(
             flags=tuple(dict.fromkeys(kind + sign + name for kind, name, sign in flags if name or not sign))
         )

@@ -40,12 +40,21 @@ import numpy as np
 
 from ..config.class_names import BACKGROUND, read_class_list
 from ..errors import UserError
-from ..files.label_maps import IGNORE
 from ..files.messages import first_of, show_json
-from ..files.names import looks_like_image
-from ..files.outputs import BATCHES, CONFIG, IMAGES, INSTANCES, check_unused
-from ..files.reading import check_unpacked, inside, open_regular
-from ..rows.row import Row, each_row, file_of
+from ..files.names import (
+    BATCHES,
+    CLASSES,
+    CONFIG,
+    IGNORE,
+    IMAGES,
+    INSTANCES,
+    MASKS,
+    METADATA,
+    looks_like_image,
+)
+from ..files.outputs import check_unused
+from ..files.reading import check_unpacked, file_of, inside, open_regular
+from ..rows.row import Row, each_row
 from ..rows.values import SPLITS, ids_by_name
 from .class_lists import ClassList, check_class_list
 from .encoding import ReadObjects, read_label_map, read_objects
@@ -55,10 +64,6 @@ from .sample import ATTENTION, CONFIGS, EXTRAS, SOFT, Extras, Sample, check_name
 from .shapes.changes import objects_of
 from .shapes.objects import Objects
 
-CLASSES = "classes.txt"
-METADATA = "metadata.jsonl"
-REJECTED = "rejected.jsonl"
-MASKS = "masks"
 ABSENT = "no such file; a finished SeeDiff dataset has one"
 _MADE = re.compile(rf"{CONFIGS}/[0-9a-f]{{16}}\.toml|{re.escape(CONFIG)}")
 
@@ -198,12 +203,12 @@ class RowReader:
         image = file_of(self.folder, row.file_name, where, "file_name")
         name = row.sample
         check_name(name, self.names, where)
-        for label in row.named:
+        for label in row.class_names:
             if label not in self.ids:
                 raise UserError(where, f"class {show_json(label)} is not in {CLASSES}")
-        here = tuple(self.ids[label] for label in row.named)
+        here = tuple(self.ids[label] for label in row.class_names)
         if row.classes is not None and row.class_ids not in (None, here):
-            written = f"says that {show_json(row.named)} have the ids {show_json(row.class_ids)}"
+            written = f"says that {show_json(row.class_names)} have the ids {show_json(row.class_ids)}"
             problem = f"{written}, but in {CLASSES} they have {show_json(here)}"
             raise UserError(where, problem, f"restore {CLASSES} from a copy")
         mask = file_of(self.folder, row.mask_file_name, where, "mask_file_name")

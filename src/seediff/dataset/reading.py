@@ -50,10 +50,10 @@ class Tally:
 
     def watch(self, samples: Iterable[Sample]) -> Iterator[Sample]:
         """The samples, with label maps that are counted when they are read for the first time."""
-        return (sample.replace(label_map=partial(self._read, sample)) for sample in samples)
+        return (sample.read_by(partial(self._read, sample)) for sample in samples)
 
     def _read(self, sample: Sample) -> np.ndarray:
-        labels = sample.unchecked_labels()
+        labels = sample.raw_labels()
         if sample.name not in self.seen and labels.dtype == np.uint8:  # other labels are refused later
             self.seen.add(sample.name)
             self.add(np.bincount(labels.ravel(), minlength=256), sample.lost())

@@ -128,7 +128,7 @@ def reviewed_row(row: Row, action: Action, classes: Sequence[str]) -> Row:
     describes the original (`Row.of_other_mask`). Raises UserError for an action that names a class which the set does
     not have.
     """
-    own = row.decided
+    own = row.review_or_empty
     # Everything was undone
     if (action.verdict, action.mask, action.objects) == (own.verdict, None, ""):
         return row
@@ -160,8 +160,8 @@ def reviewed_as_is(row: Row, review: Review) -> Row:
     """The row with a review that leaves its mask as it is. A row that is accepted loses the flag `unlabelled`, because
     an accepted mask is a label even if it is empty."""
     row = row.replace(review=review)
-    if review.verdict == "accepted" and UNLABELLED in row.raised:
-        row = row.replace(flags=tuple(flag for flag in row.raised if flag != UNLABELLED))
+    if review.verdict == "accepted" and UNLABELLED in row.flag_list:
+        row = row.replace(flags=tuple(flag for flag in row.flag_list if flag != UNLABELLED))
     return row
 
 

@@ -95,23 +95,29 @@ class Sample:
         self.lost = lost
         self.suffix = "" if self.source is None else image_suffix(self.source, f"sample '{name}': its image")
         """ "png" or "jpg"."""
-        self.unchecked_labels = label_map if callable(label_map) else partial(np.asarray, label_map)
-        """Reads the label map as it is stored, without checking its size and ids."""
-        self.stored_instances = instances
+        self.raw_labels = label_map if callable(label_map) else partial(np.asarray, label_map)
+        """Reads the label map as it is stored; `labels` checks its size and ids."""
+        self.raw_instances = instances
+        """The objects as they are stored, or a function that reads them; `instances` checks them."""
         self.row = row if isinstance(row, Row) else as_row(row or {}, f"sample '{name}'")
         """What is known of the sample. What describes its objects is in `instances`."""
 
     def __repr__(self) -> str:
-        return f"Sample({self.name!r}, classes={list(self.row.named)})"
+        return f"Sample({self.name!r}, classes={list(self.row.class_names)})"
 
     def replace(self, **changes: Any) -> Sample:
-        """The sample with some arguments changed. A sample with another label map loses the configuration that made the
-        old one."""
-        same = {"image": self.source, "label_map": self.unchecked_labels, "instances": self.stored_instances}
+        """The sample with some arguments changed. With `label_map`, another mask takes the place of its own, and the
+        configuration that made the old one goes."""
+        same = {"image": self.source, "label_map": self.raw_labels, "instances": self.raw_instances}
         same |= {"row": self.row, "name": self.name, "extras": self.extras, "lost": self.lost}
         if "label_map" in changes:
             same["extras"] = self.extras_but(CONFIGS)
         return Sample(**{**same, **changes})
+
+    def read_by(self, read: ReadLabels, **changes: Any) -> Sample:
+        """The sample whose label map another function reads: it is the same mask, perhaps checked or with other ids.
+        changes: of other arguments."""
+        return self.replace(label_map=read, **{"extras": self.extras, **changes})
 
     def extras_but(self, *kinds: str) -> Extras:
         """The sample's `extras` without these kinds."""
@@ -120,7 +126,7 @@ class Sample:
     def show(self) -> Image.Image:
         """The picture, beside it the same with the mask laid over it, and the names of the classes. A notebook shows it
         of a sample at the end of a cell. Raises UserError for files that cannot be read."""
-        names = {IGNORE: "ignored", **dict(zip(self.row.class_ids or (), self.row.named, strict=False))}
+        names = {IGNORE: "ignored", **dict(zip(self.row.class_ids or (), self.row.class_names, strict=False))}
         objects = self.instances
         numbers = None if objects is None else objects.numbers
         return Image.fromarray(beside_mask(self.image, self.label_map, names, numbers))
@@ -155,7 +161,7 @@ class Sample:
     def instances(self) -> Objects | None:
         """The objects in the picture; None if the set only has classes. Raises UserError for objects of another size
         than the picture, and for an object without a class."""
-        found = self.stored_instances
+        found = self.raw_instances
         instances = found() if callable(found) else found
         if instances is not None:
             self._check_size(instances.numbers, f"sample '{self.name}'", "instances are")
@@ -168,7 +174,7 @@ class Sample:
     @property
     def has_objects(self) -> bool:
         """Whether `instances` are known."""
-        return self.stored_instances is not None
+        return self.raw_instances is not None
 
     def is_soft(self, class_id: int) -> bool:
         """Whether there is a soft mask of a class, and nobody replaced the mask that it describes."""
@@ -221,7 +227,7 @@ class Sample:
     def labels(self, classes: int) -> np.ndarray:
         """The label map (H, W) uint8. classes: the number of classes. Raises UserError unless the label map has the
         picture's size, and only ids from 0 to `classes` and 255."""
-        labels = self.unchecked_labels()
+        labels = self.raw_labels()
         where = f"sample '{self.name}'"
         if labels.ndim != 2 or labels.dtype != np.uint8:
             raise UserError(where, f"label map must be (height, width) uint8, not {labels.shape} {labels.dtype}")
@@ -317,7 +323,7 @@ def renumber(sample: Sample, ids: np.ndarray, classes: int, row: Row | None = No
         new = int(ids[one or 0])
         if kind == SOFT and 0 < new < IGNORE and uses[new] == 1:
             extras[kind, new] = file
-    return sample.replace(label_map=read, instances=instances, row=row, extras=extras)
+    return sample.read_by(read, instances=instances, row=row, extras=extras)
 
 
 def _renumbered(sample: Sample, ids: np.ndarray, classes: int) -> np.ndarray:
@@ -340,7 +346,7 @@ def repainted(sample: Sample, labels: np.ndarray | ReadLabels, row: Row) -> Samp
     after = sample.replace(label_map=labels, instances=None, row=row, extras=sample.extras_but(SOFT))
     if not sample.has_objects:
         return after
-    return after.replace(instances=partial(_objects_after, sample, after.unchecked_labels))
+    return after.replace(instances=partial(_objects_after, sample, after.raw_labels))
 
 
 def _objects_after(sample: Sample, read: ReadLabels) -> Objects:

@@ -128,7 +128,7 @@ def select_samples(
     classes: the dataset's classes. where: its name in errors. follow: wraps the samples, to show progress. Raises
     UserError naming what a criterion needs, and for a flag that no sample could have.
     """
-    check_flags(criteria.drop_flags, classes, chain(*(sample.row.raised for sample in samples)))
+    check_flags(criteria.drop_flags, classes, chain(*(sample.row.flag_list for sample in samples)))
     stays = list[Sample]()
     dropped = Counter[str]()
     for sample in follow(samples):
@@ -154,20 +154,20 @@ def _doubts(samples: Sequence[Sample], criterion: str, where: str) -> np.ndarray
     rows = [sample.row for sample in samples]
     if not any(row.support or row.confidence for row in rows):
         raise UserError(criterion, f"needs `support` or `confidence`, and no sample of {where} has one", "run `doubt`")
-    return np.where([bool(row.decided.corrected) for row in rows], 0, doubt(rows))
+    return np.where([bool(row.review_or_empty.corrected) for row in rows], 0, doubt(rows))
 
 
 def _unmet(sample: Sample, classes: Sequence[str], criteria: Criteria, where: str) -> str | None:
     """The first criterion that a sample does not meet; None if it meets all. This does not include `best` and
     `worst`, which compare samples. classes: the dataset's classes. where: its name in errors. Raises UserError."""
     row = sample.row
-    if criteria.reviewed is not None and criteria.reviewed not in _decisions(row.decided):
+    if criteria.reviewed is not None and criteria.reviewed not in _decisions(row.review_or_empty):
         return "reviewed"
-    if any({"all", flag, flag_kind(flag)} & {*criteria.drop_flags} for flag in row.raised):
+    if any({"all", flag, flag_kind(flag)} & {*criteria.drop_flags} for flag in row.flag_list):
         return "flags"
     if criteria.min_area > 0 or criteria.max_area < 1 or criteria.max_components is not None:
         measured = measure(sample.labels(len(classes)), criteria.min_piece)
-        shown = shown_classes(measured.counts, classes, row.named, f"sample '{sample.name}'")
+        shown = shown_classes(measured.counts, classes, row.class_names, f"sample '{sample.name}'")
         if not all(criteria.min_area <= measured.areas[i] <= criteria.max_area for i in shown.class_ids):
             return "area"
         if criteria.max_components and measured.pieces.max() > criteria.max_components:
@@ -205,11 +205,11 @@ def _scores(sample: Sample, key: str, criterion: str, where: str) -> Mapping[str
     """
     row = sample.row
     scores = getattr(sample.row, key)
-    if row.decided.corrected:
-        return dict.fromkeys(row.named, 1.0)
+    if row.review_or_empty.corrected:
+        return dict.fromkeys(row.class_names, 1.0)
     if scores is not None:
         return scores
-    if row.decided.remade or (row.classes is not None and not row.classes):
+    if row.review_or_empty.remade or (row.classes is not None and not row.classes):
         return {}
     problem = f"needs `{key}`, and sample '{sample.name}' of {where} has none"
     raise UserError(criterion, problem, KEYS[key].writers)

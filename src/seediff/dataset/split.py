@@ -16,16 +16,16 @@ from pathlib import Path
 
 import numpy as np
 
+from ..config.fields import check_seed
 from ..errors import UserError
 from ..files.messages import Note, first_of, no_note, plural, show_counts, show_json
-from ..files.outputs import CARD, open_folder, write_atomic
-from ..files.reading import read_text
-from ..report.card import with_parts
+from ..files.outputs import open_folder
 from ..rows.values import NO_SPLIT, part_of, unclear_parts
 from ..workers import Follow, in_threads
 from . import native
 from .copies import Appearance, appearance, copy_key, near_pairs
 from .sample import Sample
+from .writing import replace_rows
 
 
 def split_samples(
@@ -124,7 +124,7 @@ def name_keys(names: Sequence[str], by: str) -> list[Hashable]:
     except re.error as error:
         raise UserError("by", f"{by} is neither `folder` nor a pattern: {error}") from error
     matches = [pattern.search(name) for name in names]
-    if not any(matches):
+    if matches and not any(matches):
         raise UserError(
             "by", f"{by}: no name has one, such as {show_json(names[0])}", "name a pattern, such as 'clip_\\d+'"
         )
@@ -171,11 +171,7 @@ def set_splits(folder: Path, parts: Mapping[str, str]) -> None:
         rows = {row.sample: row for row in native.read_rows(folder)}
         if rows.keys() != parts.keys():
             raise UserError(folder, "its samples have changed since they were read", "run the same command again")
-        new = [row.replace(split=parts[name]) for name, row in rows.items()]
-        write_atomic(folder / native.METADATA, native.jsonl(new))
-        card = folder / CARD
-        if card.is_file():
-            write_atomic(card, with_parts(read_text(card), new).encode("utf-8"))
+        replace_rows(folder, [row.replace(split=parts[name]) for name, row in rows.items()], parts=True)
 
 
 def assign_splits(
@@ -199,9 +195,3 @@ def assign_splits(
         part = "val" if share else "train"
         return [part for _ in items]
     return split_samples(items, classes, {"val": share}, seed=seed, follow=follow, note=note)
-
-
-def check_seed(seed: int) -> None:
-    """Raises UserError for a seed that is out of range."""
-    if not 0 <= seed < 2**63:
-        raise UserError("seed", f"{seed} must be in [0, 2^63)")

@@ -16,7 +16,10 @@ from typing import Any
 import numpy as np
 
 from ..files.image_files import stored_bytes
+from ..files.names import CARD
 from ..files.outputs import put, stage_output, write_atomic
+from ..files.reading import read_text
+from ..report.card import renewed_card
 from ..report.page import write_reports
 from ..report.set_summary import SetFacts
 from ..rows.row import Row
@@ -60,7 +63,7 @@ def encode_sample(sample: Sample, classes: Sequence[str]) -> Encoded:
     # Shapes are painted for `labels`; asked for after the objects, `lost` may paint them again.
     pixels = np.bincount(labels.ravel(), minlength=256)
     lost = sample.lost()
-    shown = shown_classes(pixels, classes, sample.row.named, where)
+    shown = shown_classes(pixels, classes, sample.row.class_names, where)
     rest = {key: value for key, value in sample.row.rest.items() if not key.endswith("file_name")}
     row = sample.row.showing(shown).replace(file_name=file_name, mask_file_name=mask, made=None, rest=rest)
     files: dict[str, bytes | Path] = {file_name: sample.picture(), mask: encode_mask(labels)}
@@ -136,6 +139,15 @@ def save_native(
 def _encode_item(item: Any, *, read: Callable[[Any], Sample] | None, classes: Sequence[str]) -> Encoded:
     """`encode_sample` of a sample, or with `read` of the sample at a position."""
     return encode_sample(read(item) if read else item, classes)
+
+
+def replace_rows(folder: Path, rows: Sequence[Row], *, parts: bool = False) -> None:
+    """Writes the rows of a finished dataset anew, which this process has locked, after keys of them changed; its card
+    follows. parts: whether the parts of the set changed."""
+    write_atomic(folder / METADATA, jsonl(rows))
+    card = folder / CARD
+    if card.is_file():
+        write_atomic(card, renewed_card(read_text(card), rows, parts).encode("utf-8"))
 
 
 def complete_set(

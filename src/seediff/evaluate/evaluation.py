@@ -1,10 +1,10 @@
-"""`seediff evaluate`: compares predictions with a labelled data set. `evaluate` computes an `Evaluation`; the other
-functions show it: `score_tables` as tables, `notes.notes` as sentences, and `page.write_report` as files."""
+"""`seediff evaluate`: compares predictions with a labelled data set. `evaluate` opens both, and computes an
+`Evaluation` with the scores of their pairs of label maps (`evaluate_pairs`). `score_tables` shows it as tables, page.py
+as sentences and files."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, count
 from pathlib import Path
@@ -13,14 +13,35 @@ from typing import Any
 import numpy as np
 
 from ..config.class_names import BACKGROUND
+from ..config.sets import Comparison
 from ..dataset.dataset import Dataset
+from ..errors import UserError
+from ..metrics.confusion import confusion, count_boundaries, count_classes
+from ..metrics.scores import Counted, class_iou, mean_iou
 from ..version import __version__
 from ..workers import Progress
 from .predictors import Predictor, open_predictor
-from .protocols import protocol_for, read_class_map
-from .score_list import as_json, cells, check_bootstrap, compare
-from .semantic import SemanticScores, evaluate_pairs
-from .tables import BEHIND, Points, ScoreTable, Value
+from .protocols import Protocol, protocol_for, read_class_map
+from .score_list import Row, Scores, as_json, cells, check_bootstrap, compare, score_all, score_table
+from .tables import BEHIND, Points, ScoreTable
+
+
+@dataclass(frozen=True)
+class SemanticScores(Scores):
+    """The scores of a set of label maps."""
+
+    images: Mapping[str, float]
+    """Name of an image → its own mean IoU; NaN if it shows no counted class."""
+    confusion: np.ndarray
+    """(C, C + 1): the sum of the images' `confusion` tables."""
+    draws: int
+    """The number of draws of the bootstrap."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The scores as JSON values, with null for NaN. `images` and `pixels` are the numbers of counted images and
+        pixels."""
+        about = {**self.about(), "bootstrap": self.draws, "counted": self.protocol.counted}
+        return as_json({**about, "groups": {}, **self.keyed(pixels=self.pixels)})
 
 
 @dataclass(frozen=True)
@@ -92,7 +113,7 @@ class Evaluation:
                 "ci95": score.difference.ci95,
                 "images": score.difference.pictures,
             }
-            for score in compare(self.scores.scores, other.scores.scores)
+            for score in compare(self.scores.entries, other.scores.entries)
         ]
 
 
@@ -100,41 +121,26 @@ def evaluate(
     predictions: Path | str,
     data: Dataset | Path | str,
     *,
-    against: Path | str | Sequence[Path | str] | None = None,
-    protocol: str = "own",
-    split: str | None = None,
-    class_map: Path | None = None,
-    classes: Sequence[str] | None = None,
-    scales: Sequence[float] = (1.0,),
-    flip: bool = False,
-    boundary: bool = True,
-    device: str | None = None,
-    seed: int = 0,
-    draws: int = 1000,
-    with_rejected: bool = False,
-    corrected: bool = False,
     progress: Progress = lambda done, total, name: None,
+    **options: Any,
 ) -> Evaluation:
     """Score predictions on labelled data.
 
     predictions: a folder of `seediff train`, or a set, also of label maps alone. data: a dataset, or a set that
-    `Dataset.open` opens with `split`. against: other predictions, one or several, to compare with the first. protocol:
-    see `protocol_for`. class_map: see `read_class_map`. classes: names for the label maps' ids, from id 1; None: those
-    in classes.txt in or beside their folder, or else the data's own ids. scales, flip: a segmenter also sees each image
-    at these relative sizes, and mirrored. device: of a segmenter. boundary, seed, draws: see `evaluate_pairs`.
-    with_rejected: use samples that people rejected, too. corrected: predictions of a reviewed native set are its masks
-    as people corrected them, not as they were made. Raises UserError; for wrong names, before the first image is read.
+    `Dataset.open` opens with `split`. options: fields of `Comparison` (config/sets.py); `against` may be a single path.
+    Raises UserError; for wrong names, before the first image is read.
     """
-    check_bootstrap(seed, draws)
-    mapped = read_class_map(class_map)
-    truths = data if isinstance(data, Dataset) else Dataset.open(data, split=split, labels_alone=True)
-    labelled = truths.labelled(with_rejected).watched()
-    chosen = protocol_for(protocol, labelled.names.values())
+    how = Comparison(**options)
+    check_bootstrap(how.seed, how.draws)
+    mapped = read_class_map(how.class_map)
+    truths = data if isinstance(data, Dataset) else Dataset.open(data, split=how.split, labels_alone=True)
+    labelled = truths.labelled(how.with_rejected).watched()
+    chosen = protocol_for(how.protocol, labelled.names.values())
     truth_table = chosen.truth_table(labelled.names, labelled.about)
     predictors: list[tuple[Predictor, np.ndarray]] = []
-    others = [against] if isinstance(against, Path | str) else against or ()
+    others = [how.against] if isinstance(how.against, Path | str) else how.against
     for path in (predictions, *others):
-        predictor = open_predictor(Path(path), labelled, classes, tuple(scales), flip, device, corrected)
+        predictor = open_predictor(Path(path), labelled, how)
         predictors.append((predictor, chosen.predicted_table(predictor.classes, mapped, str(path))))
 
     done = count()
@@ -148,7 +154,7 @@ def evaluate(
     for predictor, predicted_table in predictors:
         copies: list[str] = []
         pairs = _pairs(labelled, truth_table, predictor, predicted_table, report, copies.append)
-        scores = evaluate_pairs(pairs, chosen, seed=seed, draws=draws, boundary=boundary)
+        scores = evaluate_pairs(pairs, chosen, seed=how.seed, draws=how.draws, boundary=how.boundary)
         trained_on = sum(predictor.saw(sample) for sample in labelled)
         counts = trained_on, len(copies)
         evaluations.append(Evaluation(scores, labelled, predictor, truth_table, predicted_table, *counts))
@@ -167,11 +173,56 @@ def _pairs(
     predicted_table: as in `Evaluation`. report: called with the sample's name when its pair has been used. copied:
     called with it if the prediction is the mask that people made in the truth."""
     for sample, raw in zip(data.samples, predictor.predict(data.samples), strict=True):
-        predicted, truth = predicted_table[raw], truth_table[sample.unchecked_labels()]
-        if sample.row.decided.replaced and sample.row.shown and np.array_equal(predicted, truth):
+        predicted, truth = predicted_table[raw], truth_table[sample.raw_labels()]
+        if sample.row.review_or_empty.replaced and sample.row.shown and np.array_equal(predicted, truth):
             copied(sample.name)
         yield sample.name, predicted, truth
         report(sample.name)
+
+
+def evaluate_pairs(
+    pairs: Iterable[tuple[str, np.ndarray, np.ndarray]],
+    protocol: Protocol,
+    *,
+    seed: int = 0,
+    draws: int = 1000,
+    boundary: bool = True,
+) -> SemanticScores:
+    """The scores of a set of label maps.
+
+    pairs: (name, predicted, truth) of each image: two maps (H, W) uint8 with the protocol's ids. 255 in the truth is
+    ignored; 255 in the prediction means no class, which is wrong. seed, draws: of the bootstrap, for the intervals.
+    boundary: also measure boundary IoU, which takes most of the time. Raises UserError for maps that cannot be
+    compared, and if there is no pair or no pixel to score.
+    """
+    # 1. Count the pixels of each pair
+    size = len(protocol.classes)
+    total = np.zeros((size, size + 1), np.int64)
+    counts: list[np.ndarray] = []
+    bands: list[np.ndarray] = []
+    images: dict[str, float] = {}
+    counted = [protocol.classes.index(name) for name in protocol.counted]
+    for name, predicted, truth in pairs:
+        try:
+            table = confusion(predicted, truth, size)
+        except ValueError as error:
+            raise UserError(name, str(error)) from error
+        total += table
+        counts.append(count_classes(table))
+        images[name] = float(mean_iou(class_iou(counts[-1])[counted]))
+        if boundary:
+            bands.append(count_boundaries(predicted, truth, size))
+    if not counts:
+        raise UserError("there are no images to evaluate")
+    if not total.any():
+        raise UserError(f"no pixel of the {len(counts)} truths counts in protocol {protocol.name}: all are ignored")
+
+    # 2. The scores of the set
+    counted_pixels: dict[Counted, np.ndarray] = {"all": np.array(counts)}
+    if boundary:
+        counted_pixels["outlines"] = np.array(bands)
+    scores = score_all(protocol, counted_pixels, accuracy_name="pixel accuracy", seed=seed, draws=draws)
+    return SemanticScores(protocol, scores, counted_pixels["all"], seed, images, total, draws)
 
 
 def score_tables(evaluation: Evaluation) -> list[ScoreTable]:
@@ -188,18 +239,14 @@ def _compared(evaluation: Evaluation, other: Evaluation) -> list[ScoreTable]:
     names = evaluation.predictor.name, other.predictor.name
     tables: list[ScoreTable] = []
     for measure in scores.measures:
-        rows: list[Sequence[Value]] = []
-        sums: list[Sequence[Value]] = []
+        rows: list[Row] = []
         for score in compare(scores.of(measure), other.scores.of(measure)):
-            one, two = score.one.value, score.other.value
+            values = score.one.value, score.other.value
             low, high = score.difference.ci95
             change = Points(score.difference.value), (Points(low), Points(high))
             *_, pictures = cells(score.one._replace(pictures=score.difference.pictures))
-            row: Sequence[Value] = (scores.name_of(score.kind, score.one), one, two, *change, pictures)
-            if score.kind != "class":
-                sums.append(row)
-            elif not (math.isnan(one) and math.isnan(two)):
-                rows.append(row)
+            name = scores.name_of(score.kind, score.one)
+            rows.append((score.kind, values, (name, *values, *change, pictures)))
         columns = (*(f"{name}, {measure.name}" for name in names), "difference", *BEHIND)
-        tables.append(ScoreTable(scores.title, columns, rows, sums))
+        tables.append(score_table(scores.title, columns, rows))
     return tables

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..config.class_names import BACKGROUND
+from ..config.sets import Comparison
 from ..dataset.class_lists import ClassList, check_agree
 from ..dataset.copies import pixel_digest
 from ..dataset.dataset import Dataset
@@ -22,6 +23,8 @@ from ..errors import UserError
 from ..files.messages import first_of, plural
 from ..files.names import match_names
 from ..rows.values import UNLABELLED
+from ..train.record import CHECKPOINT, is_training, read_trained_on
+from ..train.stages import image_digest
 
 OWN_IDS = "the data's own ids"
 TOGETHER = 8
@@ -45,27 +48,17 @@ class Predictor:
     """Takes a sample, and returns whether the predictor was trained on its picture; False if nobody knows."""
 
 
-def open_predictor(
-    path: Path,
-    data: Dataset,
-    classes: Sequence[str] | None,
-    scales: tuple[float, ...],
-    flip: bool,
-    device: str | None,
-    corrected: bool,
-) -> Predictor:
+def open_predictor(path: Path, data: Dataset, how: Comparison) -> Predictor:
     """The predictor in a folder. path: a segmenter of `seediff train`, or a set. data: the labelled samples; each must
-    have a prediction. classes: names for the ids of label maps, from id 1; None: those of the set, or else the data's
-    own. scales, flip, device: for a segmenter. corrected: as for `evaluate`. Raises UserError."""
-    files = ("config.json", "checkpoint.safetensors", "losses.csv")  # of a training, finished or not
-    if any((path / name).is_file() for name in files):
-        if classes is not None:
+    have a prediction. Raises UserError."""
+    if is_training(path):
+        if how.classes is not None:
             raise UserError("classes", "a segmenter knows its own", "leave it out; it is for folders of label maps")
         check_images(data)
-        return _open_segmenter(path, scales, flip, device)
-    if scales != (1.0,) or flip:
+        return _open_segmenter(path, tuple(how.scales), how.flip, how.device)
+    if tuple(how.scales) != (1.0,) or how.flip:
         raise UserError("scales and flip", f"need a segmenter, and {path} has no config.json of one")
-    return _open_set(path, data, classes, corrected)
+    return _open_set(path, data, how.classes, how.corrected)
 
 
 def check_images(data: Dataset) -> None:
@@ -76,7 +69,7 @@ def check_images(data: Dataset) -> None:
         few = f"{len(without)} of {len(data)} labels have no image"
         raise UserError(data.about, f"{few}: {first_of(without, in_all=True)}")
     for sample in data:
-        truth, image = sample.unchecked_labels().shape, sample.size()
+        truth, image = sample.raw_labels().shape, sample.size()
         if truth != image:
             problem = f"its truth is {truth}, but its image {image}; both (height, width)"
             raise UserError(f"'{sample.name}'", problem)
@@ -85,8 +78,6 @@ def check_images(data: Dataset) -> None:
 def _open_segmenter(path: Path, scales: tuple[float, ...], flip: bool, device: str | None) -> Predictor:
     """The segmenter in a folder. scales, flip: how it sees each image. device: None: the fastest. Raises UserError."""
     from ..train.predict import load_segmenter  # imports torch
-    from ..train.record import CHECKPOINT, read_trained_on
-    from ..train.stages import image_digest
 
     segmenter = load_segmenter(path, device)
     trained_on = read_trained_on(path)
@@ -146,7 +137,7 @@ def _open_set(path: Path, data: Dataset, classes: Sequence[str] | None, correcte
         raise UserError(path, f"{problem}: {first_of(others, in_all=True)}", fix)
 
     def predict(images: Sequence[Sample]) -> Iterator[np.ndarray]:
-        return (samples[paired[image.name]].unchecked_labels() for image in images)
+        return (samples[paired[image.name]].raw_labels() for image in images)
 
     def saw(image: Sample) -> bool:
         return bool(samples[paired[image.name]].row.trained_on)
@@ -159,12 +150,12 @@ def _open_set(path: Path, data: Dataset, classes: Sequence[str] | None, correcte
 def _as_made(path: Path, dataset: Dataset) -> dict[str, Sample]:
     """Name → sample with the mask as it was made, for the samples of a native set with another mask. What nobody had
     labelled has only the mask that people painted, and is left out. path, dataset: the set, as people corrected it."""
-    others = {sample.name for sample in dataset if sample.row.decided.replaced}
+    others = {sample.name for sample in dataset if sample.row.review_or_empty.replaced}
     made = dict[str, Sample]()
     for sample in Dataset.open(path, "native", as_made=True) if others else ():
         row = sample.row
-        if sample.name in others and not row.decided.replaced and UNLABELLED not in row.raised:
-            made[sample.name] = sample.replace(label_map=partial(sample.labels, len(dataset.classes)))
+        if sample.name in others and not row.review_or_empty.replaced and UNLABELLED not in row.flag_list:
+            made[sample.name] = sample.read_by(partial(sample.labels, len(dataset.classes)))
     return made
 
 

@@ -5,26 +5,25 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
 
-from ..dataset.split import check_seed
+from ..config.fields import check_seed
 from ..errors import UserError
 from ..files.messages import plural
 from ..metrics.scores import (
     FEWEST,
     MEASURES,
     Counted,
-    Figure,
+    Estimate,
     Measure,
     accuracy,
     labelled,
-    mean_figure,
-    often_shown,
+    mean_estimate,
     resample,
 )
 from .protocols import Protocol
@@ -41,8 +40,8 @@ class Score(NamedTuple):
     kind: Literal["whole", "group", "class"]
     """What is scored: the whole set, some of its classes, or one class."""
     quantity: str
-    """What the figure is, such as "IoU" of a class, and "mIoU" of a group or the whole set."""
-    figure: Figure
+    """What the estimate is, such as "IoU" of a class, and "mIoU" of a group or the whole set."""
+    estimate: Estimate
     """Its name is that of the class or group; of the whole set, the quantity."""
     measure: Measure
     """The measure in whose table the score is. The accuracy is in the table of IoU."""
@@ -66,21 +65,21 @@ def score_all(
         scores = drawn[measure.counted].of_classes(protocol.classes, measure)
         classes += [Score("class", measure.name, score, measure) for score in scores.values()]
         groups += [Score("group", measure.mean, mean, measure) for mean in group_means(protocol, scores)]
-        mean = mean_figure(measure.mean, [scores[name] for name in protocol.counted])
+        mean = mean_estimate(measure.mean, [scores[name] for name in protocol.counted])
         whole.append(Score("whole", measure.mean, mean, measure))
-    if accuracy_name:
-        right = drawn["all"].of_all(accuracy_name, accuracy)
-        whole.insert(1, Score("whole", accuracy_name, right, MEASURES[0]))
+        if accuracy_name and measure is MEASURES[0]:
+            right = drawn[measure.counted].of_all(accuracy_name, accuracy)
+            whole.append(Score("whole", accuracy_name, right, measure))
     return [*classes, *groups, *whole]
 
 
-def group_means(protocol: Protocol, scores: Mapping[str, Figure]) -> list[Figure]:
+def group_means(protocol: Protocol, scores: Mapping[str, Estimate]) -> list[Estimate]:
     """The mean score of each of a protocol's groups, and the harmonic mean of two of them, if it has one. scores:
     class → score."""
-    groups = {name: mean_figure(name, [scores[one] for one in members]) for name, members in protocol.groups.items()}
+    groups = {name: mean_estimate(name, [scores[one] for one in members]) for name, members in protocol.groups.items()}
     means = list(groups.values())
     if protocol.harmonic:
-        means.append(mean_figure("harmonic", [groups[name] for name in protocol.harmonic], _harmonic))
+        means.append(mean_estimate("harmonic", [groups[name] for name in protocol.harmonic], _harmonic))
     return means
 
 
@@ -95,7 +94,7 @@ class Scores:
     """The scores of a set of images, in [0, 1], with 95 % intervals of a bootstrap over images."""
 
     protocol: Protocol
-    scores: Sequence[Score]
+    entries: Sequence[Score]
     """Those of the classes, the groups and the whole set."""
     counts: np.ndarray
     """(I, 3, C) int64: true positives, false positives and false negatives of each class in each image, in pixels."""
@@ -103,33 +102,33 @@ class Scores:
 
     def of(self, measure: Measure) -> list[Score]:
         """The scores in the table of a measure."""
-        return [score for score in self.scores if score.measure == measure]
+        return [score for score in self.entries if score.measure == measure]
 
-    def named(self, kind: str, measure: Measure = MEASURES[0]) -> dict[str, Figure]:
-        """Name → figure of the scores of a kind by a measure, IoU by default. "class": each class's, in the order of
+    def named(self, kind: str, measure: Measure = MEASURES[0]) -> dict[str, Estimate]:
+        """Name → estimate of the scores of a kind by a measure, IoU by default. "class": each class's, in the order of
         ids, NaN if it is neither in the truth nor predicted; "group": the mean of each group, and `harmonic`, if the
         protocol has one."""
-        return {score.figure.name: score.figure for score in self.of(measure) if score.kind == kind}
+        return {score.estimate.name: score.estimate for score in self.of(measure) if score.kind == kind}
 
     @property
-    def per_class(self) -> dict[str, Figure]:
+    def per_class(self) -> dict[str, Estimate]:
         """Class → IoU, in the order of ids; NaN for a class that is neither in the truth nor predicted."""
         return self.named("class")
 
     @property
-    def whole(self) -> dict[str, Figure]:
-        """What is measured of the whole set, such as "mIoU" → its figure."""
-        return {score.quantity: score.figure for score in self.scores if score.kind == "whole"}
+    def whole(self) -> dict[str, Estimate]:
+        """What is measured of the whole set, such as "mIoU" → its estimate."""
+        return {score.quantity: score.estimate for score in self.entries if score.kind == "whole"}
 
     @property
-    def miou(self) -> Figure:
+    def miou(self) -> Estimate:
         """The mean IoU over the protocol's counted classes that are in the truth or predicted."""
         return self.whole["mIoU"]
 
     @property
     def measures(self) -> list[Measure]:
         """The measures, in the order of tables."""
-        return list(dict.fromkeys(score.measure for score in self.scores))
+        return list(dict.fromkeys(score.measure for score in self.entries))
 
     @property
     def pixels(self) -> np.ndarray:
@@ -137,15 +136,15 @@ class Scores:
         return labelled(self.counts.sum(0))
 
     def keyed(self, **counts: np.ndarray) -> dict[str, Any]:
-        """The figures by their keys in JSON files: boundary IoU → `boundary_iou`. counts: key → (C,), further values of
+        """The estimates by their keys in JSON files: boundary IoU → `boundary_iou`. counts: key → (C,), more values of
         each class."""
         made: dict[str, Any] = {}
         sections: dict[str, Any] = {}
-        for score in self.scores:
+        for score in self.entries:
             place = made
             if score.kind != "whole":
-                place = sections.setdefault(SECTIONS[score.kind], {}).setdefault(score.figure.name, {})
-            place |= score.figure.keyed(score.quantity.lower().replace(" ", "_"))
+                place = sections.setdefault(SECTIONS[score.kind], {}).setdefault(score.estimate.name, {})
+            place |= keyed(score.estimate, score.quantity.lower().replace(" ", "_"))
         for key, values in counts.items():
             for name, value in zip(self.protocol.classes, values.tolist(), strict=True):
                 sections[SECTIONS["class"]][name][key] = value
@@ -164,13 +163,13 @@ class Scores:
         protocol = "" if self.protocol.name == "own" else f", protocol {self.protocol.name}"
         return f"{images}, {pixels:,} pixels{protocol}"
 
-    def name_of(self, kind: str, figure: Figure) -> str:
+    def name_of(self, kind: str, estimate: Estimate) -> str:
         """The name of a score in tables."""
-        if kind == "class" and figure.name not in self.protocol.counted:
-            return f"{figure.name} (not in the mean)"
-        if kind != "class" and figure.name in self.protocol.classes:
-            return f"{figure.name} (mean)"
-        return figure.name
+        if kind == "class" and estimate.name not in self.protocol.counted:
+            return f"{estimate.name} (not in the mean)"
+        if kind != "class" and estimate.name in self.protocol.classes:
+            return f"{estimate.name} (mean)"
+        return estimate.name
 
     def score_tables(self, share: str) -> list[ScoreTable]:
         """A table for each measure: a row for each class in the truth or the predictions, then the means. share: the
@@ -178,17 +177,33 @@ class Scores:
         shares = dict(zip(self.protocol.classes, (self.pixels / self.pixels.sum()).tolist(), strict=True))
         tables: list[ScoreTable] = []
         for measure in self.measures:
-            rows: list[Sequence[Value]] = []
-            sums: list[Sequence[Value]] = []
+            rows: list[Row] = []
             for score in self.of(measure):
-                kind, figure = score.kind, score.figure
-                if kind != "class":
-                    means = (figure, *often_shown(figure))
-                    sums += [(self.name_of(kind, mean), *cells(mean), "") for mean in means]
-                elif not math.isnan(figure.value):
-                    rows.append((self.name_of(kind, figure), *cells(figure), shares[figure.name]))
-            tables.append(ScoreTable(self.title, (measure.name, *BEHIND, share), rows, sums))
+                for each in (score.estimate, *often_shown(score.estimate)):
+                    of_class = shares[each.name] if score.kind == "class" else ""
+                    name = self.name_of(score.kind, each)
+                    rows.append((score.kind, [each.value], (name, *cells(each), of_class)))
+            tables.append(score_table(self.title, (measure.name, *BEHIND, share), rows))
         return tables
+
+
+def often_shown(*scores: Estimate) -> tuple[Estimate, ...]:
+    """Means over the classes that at least FEWEST pictures show; nothing if these are all classes, or fewer than two,
+    or if the scores are no means. scores: the same score of one or more predictions; means must be of the same classes
+    (`of_same_classes`)."""
+    classes = [score.classes for score in scores]
+    often = [name for name in classes[0] if all(of[name].pictures >= FEWEST for of in classes)]
+    if not 1 < len(often) < len(classes[0]):
+        return ()
+    about = f"mean of the {plural(len(often), 'class')} that {FEWEST} or more images show"
+    return tuple(score.over(often)._replace(name=f"{score.name}: {about}") for score in scores)
+
+
+def keyed(score: Estimate, key: str) -> dict[str, Any]:
+    """The keys of JSON files: for "miou", the value `miou`, its interval `miou_ci95` and `miou_images`; and
+    `miou_often_shown` with these keys, if there is such a mean."""
+    often = {f"{key}_often_shown": keyed(mean, key) for mean in often_shown(score)}
+    return {key: score.value, f"{key}_ci95": score.ci95, f"{key}_images": score.pictures, **often}
 
 
 class Compared(NamedTuple):
@@ -197,16 +212,16 @@ class Compared(NamedTuple):
     kind: str
     quantity: str
     """Both as in `Score`."""
-    one: Figure
-    other: Figure
-    difference: Figure
+    one: Estimate
+    other: Estimate
+    difference: Estimate
 
 
 def compare(scores: Sequence[Score], others: Sequence[Score]) -> list[Compared]:
     """Scores of two predictions for the same images, with their paired differences."""
     found: list[Compared] = []
     for score, same in zip(scores, others, strict=True):
-        pairs: list[tuple[Figure, ...]] = [score.figure.of_same_classes(same.figure)]
+        pairs: list[tuple[Estimate, ...]] = [score.estimate.of_same_classes(same.estimate)]
         often = often_shown(*pairs[0])
         if often:
             pairs.append(often)
@@ -215,12 +230,28 @@ def compare(scores: Sequence[Score], others: Sequence[Score]) -> list[Compared]:
     return found
 
 
-def cells(figure: Figure) -> Sequence[Value]:
+Row = tuple[str, Sequence[float], Sequence[Value]]
+"""(kind, values, cells) of a row of a table: what is scored, as in `Score`, its scores, and what the row shows."""
+
+
+def score_table(title: str, columns: Sequence[str], rows: Iterable[Row]) -> ScoreTable:
+    """A table with the rows of classes, without those that have no score, and below a line those of means."""
+    classes: list[Sequence[Value]] = []
+    means: list[Sequence[Value]] = []
+    for kind, values, shown in rows:
+        if kind != "class":
+            means.append(shown)
+        elif not all(map(math.isnan, values)):
+            classes.append(shown)
+    return ScoreTable(title, columns, classes, means)
+
+
+def cells(estimate: Estimate) -> Sequence[Value]:
     """The cells of a score: its value, its interval and the number of pictures; for a mean, the lowest number."""
-    pictures = str(figure.pictures)
-    if figure.parts:
+    pictures = str(estimate.pictures)
+    if estimate.parts:
         pictures = f"≥ {pictures}"
-    return figure.value, figure.ci95, pictures
+    return estimate.value, estimate.ci95, pictures
 
 
 def without_interval(*sets: Scores) -> list[str]:
@@ -228,10 +259,10 @@ def without_interval(*sets: Scores) -> list[str]:
     lines: list[str] = []
     said: set[str] = set()
     for measure in sets[0].measures:
-        figures: dict[str, Figure] = {}
+        estimates: dict[str, Estimate] = {}
         for scores in sets:
-            figures |= scores.named("class", measure)
-        few = [f"{name} ({figure.pictures})" for name, figure in figures.items() if _is_rare(figure)]
+            estimates |= scores.named("class", measure)
+        few = [f"{name} ({estimate.pictures})" for name, estimate in estimates.items() if _is_rare(estimate)]
         more = [about for about in few if about not in said]
         if more:
             begin = "Without" if measure == MEASURES[0] else f"{measure.name}: without"
@@ -240,8 +271,8 @@ def without_interval(*sets: Scores) -> list[str]:
     return lines
 
 
-def _is_rare(figure: Figure) -> bool:
-    return figure.pictures < FEWEST and not math.isnan(figure.value)
+def _is_rare(estimate: Estimate) -> bool:
+    return estimate.pictures < FEWEST and not math.isnan(estimate.value)
 
 
 def as_json(scores: object) -> Any:

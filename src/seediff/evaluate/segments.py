@@ -4,14 +4,15 @@ classes, one image in memory at a time."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from ..config.class_names import SEGMENT
+from ..config.sets import MatchingProtocol, SegmentComparison
 from ..dataset import native
 from ..dataset.dataset import Dataset
 from ..dataset.reading import Reading
@@ -21,7 +22,7 @@ from ..files.label_maps import IGNORE, centre_square, map_folder, read_segment_i
 from ..files.names import match_names
 from ..files.photo_files import named_images
 from ..files.reading import read_lines, real
-from ..metrics.matching import MATCHING_PROTOCOLS, Contingency, MatchingProtocol, contingency, count_images
+from ..metrics.matching import Contingency, contingency, count_images
 from ..metrics.scores import labelled
 from ..workers import Progress
 from .protocols import Protocol
@@ -52,31 +53,25 @@ def evaluate_segments(
     predictions: Path | str,
     labels: Path | str,
     *,
-    protocol: MatchingProtocol = "diffseg",
-    num_classes: int | None = None,
-    split: str | None = None,
-    void: Sequence[int] = (),
-    names: Path | None = None,
-    size: int | None = None,
-    seed: int = 0,
-    draws: int = 1000,
     progress: Progress = lambda done, total, name: None,
+    **options: Any,
 ) -> SegmentScores:
     """Compare a folder of segment maps with a folder of labels.
 
     predictions: a dataset of `seediff segment`, or PNG label maps named like the labels. A prediction must have the
-    size of its label, or with `size` of the square. labels, num_classes, split, void: see `Dataset.open`. protocol: see
-    metrics/matching.py. names: a text file of the labels to evaluate, one per line. size: evaluate only the centred
-    square of each image, resized to size × size pixels by the nearest pixel, as in DiffSeg's paper (512, or 320). seed,
-    draws: for the bootstrap. Raises UserError naming the faulty file or argument.
+    size of its label, or with `size` of the square, which is resized by the nearest pixel. labels: see `Dataset.open`.
+    options: fields of `SegmentComparison` (config/sets.py). Raises UserError naming the faulty file or argument.
     """
-    if protocol not in MATCHING_PROTOCOLS:
-        raise UserError("protocol", f"{protocol} must be one of {', '.join(MATCHING_PROTOCOLS)}")
+    how = SegmentComparison(**options)
+    size, num_classes = how.size, how.num_classes
+    known = get_args(MatchingProtocol)
+    if how.protocol not in known:
+        raise UserError("protocol", f"{how.protocol} must be one of {', '.join(known)}")
     if size is not None and not 1 <= size <= 8192:
         raise UserError("size", f"{size} must be a side in pixels between 1 and 8192")
-    check_bootstrap(seed, draws)
-    about_maps = {"num_classes": num_classes, "void": void or None}
-    truths = Dataset.open(labels, split=split, labels_alone=True, **about_maps).watched()
+    check_bootstrap(how.seed, how.draws)
+    about_maps = {"num_classes": num_classes, "void": how.void or None}
+    truths = Dataset.open(labels, split=how.split, labels_alone=True, **about_maps).watched()
     if num_classes not in (None, len(truths.names)):
         problem = f"{num_classes}: {truths.title} has its own"
         raise UserError("num_classes", problem, "leave it out; it is for folders without classes.txt")
@@ -84,9 +79,9 @@ def evaluate_segments(
     about = "; ".join([truths.about, *truths.notes])
     if real(predictions) == real(labels):
         about += "; predictions and labels are the same folder: labels are compared with themselves"
-    if names is not None:
-        samples = select(samples, names)
-        about += f"; {len(samples)} of them listed in {names}"
+    if how.names is not None:
+        samples = select(samples, how.names)
+        about += f"; {len(samples)} of them listed in {how.names}"
     paired, absent = match_segments(Path(predictions), samples)
     if absent:
         problem = f"has no prediction for {len(absent)} of {len(samples)} labels, the first '{absent[0]}'"
@@ -106,7 +101,7 @@ def evaluate_segments(
             unpredicted += int(table.unpredicted.sum())
             yield table
 
-    counts = np.array([*count_images(tables(), protocol)])
+    counts = np.array([*count_images(tables(), how.protocol)])
     progress(len(samples), len(samples), "intervals")
     if not counts.any():
         raise UserError(labels, f"no pixel of the {len(samples)} labels is labelled, so there is nothing to evaluate")
@@ -114,9 +109,9 @@ def evaluate_segments(
     # 2. Scores of the set, and their intervals
     classes = tuple(truths.names.values())
     missed = unpredicted / int(labelled(counts).sum())
-    chosen = Protocol(protocol, classes, classes)
-    scores = score_all(chosen, {"all": counts}, accuracy_name="ACC", seed=seed, draws=draws)
-    return SegmentScores(chosen, scores, counts, seed, about, missed, size, truths.reading)
+    chosen = Protocol(how.protocol, classes, classes)
+    scores = score_all(chosen, {"all": counts}, accuracy_name="ACC", seed=how.seed, draws=how.draws)
+    return SegmentScores(chosen, scores, counts, how.seed, about, missed, size, truths.reading)
 
 
 def select(samples: Mapping[str, Sample], names: Path) -> dict[str, Sample]:
@@ -175,7 +170,7 @@ def _read_pair(
     """(prediction, label) of a sample, both (H, W) int32, for `contingency`. lowest_id: the id that becomes 0 in the
     label; ignored pixels become −1. segments: from `match_segments`. size: the side of the centred square to evaluate;
     None: the whole image. Raises UserError for a prediction of another size."""
-    stored = sample.unchecked_labels()
+    stored = sample.raw_labels()
     whole = np.where(stored == IGNORE, -1, stored.astype(np.int32) - lowest_id)
 
     def cut(array: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import UserError
 from .image_files import read_pixels
-from .reading import IGNORE
+from .names import IGNORE
 
 MAP_FOLDERS = ("labels", "masks")
 """Names of folders in which SeeDiff and other programs store label maps."""

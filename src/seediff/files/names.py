@@ -1,5 +1,5 @@
-"""Names of pictures, as texts: suffixes, a sample's name, and which names of label maps, photographs or predictions
-belong together."""
+"""Names, as texts: those of the files in an output, suffixes of pictures, a sample's name, and which names of label
+maps, photographs or predictions belong together."""
 
 from __future__ import annotations
 
@@ -10,8 +10,25 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import UserError
-from .outputs import IMAGES
 from .reading import composed
+
+CONFIG = "seediff.toml"
+"""The configuration of every output. It marks a folder as an output, and the same command continues its run."""
+BATCHES = ".batches"
+"""The folder in which a run records each finished batch."""
+METADATA = "metadata.jsonl"
+"""The rows of a dataset."""
+REJECTED = "rejected.jsonl"
+"""Rows of the draws that were not kept."""
+FAILED = "failed.jsonl"
+"""Rows of the photographs that could not be used: {"photo": file name, "reason": …}."""
+CLASSES = "classes.txt"
+IMAGES, MASKS, INSTANCES = "images", "masks", "instances"
+"""The folders of the pictures, label maps and objects in a dataset."""
+CARD, PREVIEW = "README.md", "preview.html"
+"""The card and the page of a dataset."""
+IGNORE = 255
+"""The id of ignored pixels in label maps."""
 
 SUFFIXES = (
     ".avif", ".bmp", ".dib", ".gif", ".heic", ".heif", ".hif", ".j2c", ".j2k", ".jfif", ".jp2",

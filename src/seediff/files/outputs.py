@@ -17,19 +17,9 @@ from itertools import chain
 from pathlib import Path
 
 from ..errors import UserError, first_line
+from .names import CLASSES, METADATA
 from .reading import open_regular, real
 
-CONFIG = "seediff.toml"
-"""The name of the configuration's file in every output. It marks a folder as an output, and the same command continues
-its run."""
-IMAGES = "images"
-"""The folder of the pictures in a dataset."""
-INSTANCES = "instances"
-"""The folder of the objects in a dataset."""
-CARD, PREVIEW = "README.md", "preview.html"
-"""The card and the page of a dataset."""
-BATCHES = ".batches"
-"""The name of the folder in which a run records each finished batch."""
 LEFTOVER = re.compile(r"\.[0-9a-f]{16}\.part")
 """Matches names from `fresh_name`. Unless a process is using such a file, a killed run left it."""
 
@@ -150,7 +140,7 @@ def check_apart(out: Path, sources: Iterable[Path]) -> None:
 def check_outside(out: Path) -> None:
     """Raise UserError for an output inside a finished dataset, because it would look like a part of the dataset."""
     for folder in real(out).parents:
-        if (folder / "metadata.jsonl").is_file() and (folder / "classes.txt").is_file():
+        if (folder / METADATA).is_file() and (folder / CLASSES).is_file():
             raise UserError(out, f"is inside of the dataset {folder}", "choose a folder beside it")
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -15,8 +15,7 @@ from typing import Any
 
 from ..errors import UserError
 from .messages import plural, show_json
-from .names import SUFFIXES, folded, looks_like_image, readable, without_suffix
-from .outputs import CONFIG
+from .names import CONFIG, SUFFIXES, folded, looks_like_image, readable, without_suffix
 from .reading import composed, real
 
 MOST_KINDS = 6
@@ -198,35 +197,6 @@ def _unique_names(files: Sequence[tuple[Path, Path]]) -> list[str]:
         if other is not path:
             raise UserError(path, f"would have the same name as {other}", "rename one of them")
     return names
-
-
-def find_named(
-    path: Path, rows: Sequence[tuple[int, dict[str, str]]], photos: Sequence[Photo]
-) -> Iterator[tuple[Photo, dict[str, str]]]:
-    """Yields (photograph, row) for each row of a table. The column `file` names a photograph by its path in the folder,
-    or else by its file's name alone.
-
-    path: the table, for messages. rows: (line number, row). photos: all photographs. Raises UserError unless a row
-    names exactly one photograph, and no two rows name the same."""
-    by_path, by_name = defaultdict[str, set[Photo]](set), defaultdict[str, set[Photo]](set)
-    for photo in photos:
-        for name in (photo.name, photo.file_name, photo.path.as_posix()):
-            by_path[composed(name)].add(photo)
-        for name in (photo.path.name, photo.path.stem):
-            by_name[composed(name)].add(photo)
-    taken: set[Photo] = set()
-    for number, row in rows:
-        name = composed(row["file"].strip().replace("\\", "/"))
-        matches = by_path.get(name) or by_name.get(name, set())
-        where = f"{path}, line {number}"
-        file = f"file '{row['file']}'"
-        if len(matches) != 1:
-            raise UserError(where, f"{file} is the name of {len(matches)} photographs given")
-        (photo,) = matches
-        if photo in taken:
-            raise UserError(where, f"{file} appears twice")
-        taken.add(photo)
-        yield photo, row
 
 
 PHOTOS_AND_MAPS = (("images", "masks"), ("JPEGImages", "SegmentationClass"), ("leftImg8bit", "gtFine"))

@@ -46,8 +46,6 @@ MOST_NESTED = 200
 Json = dict[str, Any]
 """A JSON object."""
 Byte = Annotated[int, msgspec.Meta(ge=0, le=255)]
-IGNORE = 255
-"""The id of ignored pixels. It is here for modules that must not import numpy, and for others in label_maps.py."""
 BOM = b"\xef\xbb\xbf"
 # A type's name in msgspec's messages → the words in ours.
 TYPE_WORDS = {"str": "a text", "int": "a whole number", "float": "a number", "bool": "true or false", "array": "a list"}
@@ -147,6 +145,17 @@ def inside(root: Path, name: Path | str) -> Path:
             fix += f"; `cp -rL {root} COPY` makes a copy with files in place of links"
         raise UserError(path, f"leads out of {root}", fix)
     return path
+
+
+def file_of(folder: Path, name: object, where: str, key: str) -> Path:
+    """The file in a dataset's folder that a row names. name: what the row has at `key`. where: the row's name in
+    errors. Raises UserError as `inside` does, and for anything but a path."""
+    if not name or not isinstance(name, str) or "://" in name:
+        raise UserError(where, f"'{key}' must be the path of an image inside the dataset, not {show_json(name)}")
+    try:
+        return inside(folder, name)
+    except UserError as error:
+        raise UserError(where, f"'{key}' {error.problem}: {show_json(name)}", error.fix) from error
 
 
 def _is_plain(root: Path, name: str) -> bool:

@@ -128,7 +128,7 @@ def sample(store: Store, request: OfSample) -> Json:
     facts = {key: getattr(row, key) for key in IN_VIEWER}
     return {
         "prompt": "" if row.source else row.prompt or "",  # photographs show no prompt
-        "why": {flag: explain_flag(flag) for flag in row.raised},
+        "why": {flag: explain_flag(flag) for flag in row.flag_list},
         "facts": {key: value for key, value in facts.items() if value is not None},
         **store.for_page(request.number),
     }

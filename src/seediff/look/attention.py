@@ -138,7 +138,7 @@ def cannot_capture(sample: Sample, config: DatasetConfig | None) -> str:
     None if unknown."""
     if config is None:
         return "no model is known that made this mask by class names"
-    if not sample.row.named:
+    if not sample.row.class_names:
         return "no class was found in this image"
     if isinstance(config, GenerateConfig) and sample.row.seed is None:
         return "its row has no seed to draw it again"
@@ -212,14 +212,14 @@ class Capturer:
             from ..run.generate_job import GenerateJob
             from ..run.job import Ready
 
-            spec = SampleSpec(number, row.named, str(row.prompt), row.seed or 0)
+            spec = SampleSpec(number, row.class_names, str(row.prompt), row.seed or 0)
             return GenerateJob(config).draw_batch(Ready(model=model, plan=plan), [spec])[1][0].cpu()
 
         from ..masks.photos import PhotoMasker
 
         masker = PhotoMasker(model, config, plan.capture)
         views = [masker.view(read_image(sample))]
-        return masker.attention(views, [row.named], masker.encode(views), [number])[0].cpu()
+        return masker.attention(views, [row.class_names], masker.encode(views), [number])[0].cpu()
 
     def look(self, sample: Sample, config: RunConfig) -> SampleAttention:
         """The self-attention of a sample's picture without words, as `segment` reads it. config: names the model.
@@ -271,7 +271,7 @@ def row_constants(store: Store, state: SampleState) -> tuple[MaskConfig, str]:
     note: what the page says about it; "" if everything is known."""
     row = state.row(store.classes)
     config = config_of(store, state)
-    remade = row.decided.made
+    remade = row.review_or_empty.made
     if remade is not None:
         with suppress(UserError):
             return MaskConfig(**check_table(MaskConfig, remade, "the constants")), ""

@@ -308,7 +308,7 @@ def remake(store: Store, request: Remake) -> Json:
     """Make label maps after constants were moved, and save them."""
 
     def edit_of(state: SampleState) -> Edit:
-        review = state.row(store.classes).decided
+        review = state.row(store.classes).review_or_empty
         if request.unreviewed and (state.last.verdict or review.corrected):
             raise UserError("already reviewed")
         config = constants_of(store, state, request)

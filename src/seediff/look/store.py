@@ -83,7 +83,7 @@ class SampleState:
 
 def as_made(number: int, sample: Sample) -> SampleState:
     """The state of a sample before all actions. number: its position in the set."""
-    review = sample.row.decided
+    review = sample.row.review_or_empty
     made = Action(
         sample=sample.name,
         version=0,
@@ -222,11 +222,11 @@ class Store:
             "name": str(row.source or last.sample),
             "version": state.version,
             "verdict": last.verdict,
-            "corrected": bool(row.decided.corrected),
-            "divided": bool(row.decided.divided),
-            "made": row.decided.remade,
-            "classes": [ids[name] for name in row.named if name in ids],
-            "flags": list(row.raised),
+            "corrected": bool(row.review_or_empty.corrected),
+            "divided": bool(row.review_or_empty.divided),
+            "made": row.review_or_empty.remade,
+            "classes": [ids[name] for name in row.class_names if name in ids],
+            "flags": list(row.flag_list),
             "area": row.area or {},
             "by": last.by,
             **{key: worst(row, key) for key in SCORES},

@@ -24,12 +24,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import numpy as np
 
-MatchingProtocol = Literal["diffseg", "dataset", "strict"]
-MATCHING_PROTOCOLS: tuple[str, ...] = get_args(MatchingProtocol)
+from ..config.sets import MatchingProtocol
+
 MAX_SEGMENTS = 2**16  # a table has a column for each id up to the highest, so that ties are resolved as in the original
 
 

@@ -1,5 +1,5 @@
-"""Accuracy and IoU from counts of pixels. `Figure` is a score with its 95 % interval, from a bootstrap: each of D draws
-scores I images that are chosen at random, with repetitions, among the set's I images.
+"""Accuracy and IoU from counts of pixels. `Estimate` is a score with its 95 % interval, from a bootstrap: each of D
+draws scores I images that are chosen at random, with repetitions, among the set's I images.
 
 Counts are arrays (…, 3, C): the true positives, false positives and false negatives of each class, in pixels. They are
 (3, C) for an image or a whole set, (I, 3, C) for each image of a set.
@@ -13,11 +13,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
-
-from ..files.messages import plural
 
 AT_ONCE = 100  # draws held in memory together
 LEVEL = 0.95
@@ -30,7 +28,7 @@ Counted = Literal["all", "outlines"]
 """Which pixels are counted: all, or those near outlines."""
 
 
-class Figure(NamedTuple):
+class Estimate(NamedTuple):
     """A score: of a class, a mean of such scores, or an accuracy."""
 
     name: str
@@ -41,8 +39,8 @@ class Figure(NamedTuple):
     pictures: int
     """The number of pictures behind it: for a class, those whose truth shows it; for a mean, those of its rarest
     class."""
-    parts: Sequence[Figure] = ()
-    """For a mean, the figures of which it is the mean."""
+    parts: Sequence[Estimate] = ()
+    """For a mean, the estimates of which it is the mean."""
     mean: Mean | None = None
     """For a mean, how it is made of its parts."""
 
@@ -57,40 +55,34 @@ class Figure(NamedTuple):
         return low, high
 
     @property
-    def classes(self) -> dict[str, Figure]:
+    def classes(self) -> dict[str, Estimate]:
         """For a mean, class → its score, without NaN."""
-        found: dict[str, Figure] = {}
+        found: dict[str, Estimate] = {}
         for part in self.parts:
             found |= part.classes
             if not part.parts and not math.isnan(part.value):
                 found[part.name] = part
         return found
 
-    def over(self, names: Container[str]) -> Figure:
+    def over(self, names: Container[str]) -> Estimate:
         """A mean over those of its classes that are among `names`; other scores as they are."""
         if not self.mean:
             return self
         parts = [part.over(names) for part in self.parts if part.mean or part.name in names]
         if not parts:
-            return Figure(self.name, math.nan, np.full_like(self.drawn, math.nan), 0, (), self.mean)
-        return mean_figure(self.name, parts, self.mean)
+            return Estimate(self.name, math.nan, np.full_like(self.drawn, math.nan), 0, (), self.mean)
+        return mean_estimate(self.name, parts, self.mean)
 
-    def of_same_classes(self, other: Figure) -> tuple[Figure, Figure]:
+    def of_same_classes(self, other: Estimate) -> tuple[Estimate, Estimate]:
         """Both scores, means over the classes that both have."""
         shared = self.classes.keys() & other.classes.keys()
         return self.over(shared), other.over(shared)
 
-    def minus(self, other: Figure) -> Figure:
+    def minus(self, other: Estimate) -> Estimate:
         """The difference from the same score of other predictions for the same images, over the same draws and the same
         classes."""
         one, two = self.of_same_classes(other)
-        return Figure(self.name, one.value - two.value, one.drawn - two.drawn, min(one.pictures, two.pictures))
-
-    def keyed(self, key: str) -> dict[str, Any]:
-        """The keys of JSON files: for "miou", the value `miou`, its interval `miou_ci95` and `miou_images`; and
-        `miou_often_shown` with these keys, if there is such a mean."""
-        often = {f"{key}_often_shown": mean.keyed(key) for mean in often_shown(self)}
-        return {key: self.value, f"{key}_ci95": self.ci95, f"{key}_images": self.pictures, **often}
+        return Estimate(self.name, one.value - two.value, one.drawn - two.drawn, min(one.pictures, two.pictures))
 
 
 def labelled(counts: np.ndarray) -> np.ndarray:
@@ -145,39 +137,27 @@ class Draws(NamedTuple):
     drawn: np.ndarray
     """(D, 3, C) float64, without draws that have no labelled pixel."""
 
-    def of_classes(self, names: Iterable[str], measure: Measure = MEASURES[0]) -> dict[str, Figure]:
+    def of_classes(self, names: Iterable[str], measure: Measure = MEASURES[0]) -> dict[str, Estimate]:
         """Name → score of the class. names: the classes in the order of their columns."""
         score = measure.of_classes
         pictures = (measure.shown(self.counts) > 0).sum(0)
         columns = zip(names, score(self.counts.sum(0)).tolist(), score(self.drawn).T, pictures.tolist(), strict=True)
-        return {name: Figure(name, *column) for name, *column in columns}
+        return {name: Estimate(name, *column) for name, *column in columns}
 
-    def of_all(self, name: str, score: Callable[[np.ndarray], np.ndarray]) -> Figure:
+    def of_all(self, name: str, score: Callable[[np.ndarray], np.ndarray]) -> Estimate:
         """A score of all classes together. score: makes (…) of counts (…, 3, C), such as `accuracy`."""
         pictures = int(np.count_nonzero(labelled(self.counts).any(1)))
-        return Figure(name, float(score(self.counts.sum(0))), score(self.drawn), pictures)
+        return Estimate(name, float(score(self.counts.sum(0))), score(self.drawn), pictures)
 
 
-def mean_figure(name: str, scores: Iterable[Figure], mean: Mean = mean_iou) -> Figure:
+def mean_estimate(name: str, scores: Iterable[Estimate], mean: Mean = mean_iou) -> Estimate:
     """The mean score of some classes; classes without a score are left out. name: the mean's. mean: makes (…) of
     scores (…, C)."""
     parts = list(scores)
     value = float(mean(np.array([part.value for part in parts])))
     drawn = mean(np.array([part.drawn for part in parts]).T)
     pictures = min((part.pictures for part in parts if not math.isnan(part.value)), default=0)
-    return Figure(name, value, drawn, pictures, parts, mean)
-
-
-def often_shown(*scores: Figure) -> tuple[Figure, ...]:
-    """Means over the classes that at least FEWEST pictures show; nothing if these are all classes, or fewer than two,
-    or if the scores are no means. scores: the same score of one or more predictions; means must be of the same classes
-    (`of_same_classes`)."""
-    classes = [score.classes for score in scores]
-    often = [name for name in classes[0] if all(of[name].pictures >= FEWEST for of in classes)]
-    if not 1 < len(often) < len(classes[0]):
-        return ()
-    about = f"mean of the {plural(len(often), 'class')} that {FEWEST} or more images show"
-    return tuple(score.over(often)._replace(name=f"{score.name}: {about}") for score in scores)
+    return Estimate(name, value, drawn, pictures, parts, mean)
 
 
 def resample(counts: np.ndarray, *, seed: int, draws: int) -> Draws:

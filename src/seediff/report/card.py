@@ -1,20 +1,21 @@
 """The dataset card: a README.md that says what is in a dataset's folder, how it was made and how to load it. The text
-is fixed, but for facts and numbers: templates/card.md.j2, and one of three files about what made the set."""
+is fixed, but for facts and numbers: templates/card.md.j2, and one of three files about what made the set. `render`
+fills in any template."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from ..files.messages import first_of, plural, sentence
 from ..models.short_names import EMBEDDED, EMBEDDED_LICENCE, named_model
 from ..rows.row import Row
-from .render import plain_facts, render
 from .set_summary import SetFacts, Summary, for_drawings, provenance
 
 TAGS = {
@@ -85,15 +86,13 @@ def _hub_config(rows: Sequence[Row]) -> dict[str, Any]:
     return config
 
 
-def with_types(card: str, rows: Sequence[Row]) -> str:
-    """A card after rows got other keys: with the types of all keys."""
+def renewed_card(card: str, rows: Sequence[Row], parts: bool = False) -> str:
+    """A card, of which people may have changed the text, after keys of rows changed: with the types of all keys. parts:
+    also with the number of samples in each part, as the first fact."""
     config = json.dumps(_hub_config(rows), ensure_ascii=False)
-    return re.sub(r"^configs: \[.*\]$", lambda _: f"configs: [{config}]", card, count=1, flags=re.MULTILINE)
-
-
-def with_parts(card: str, rows: Sequence[Row]) -> str:
-    """A card after its set was divided in place: with the type of the key `split`, and the numbers of the parts."""
-    card = with_types(card, rows)
+    card = re.sub(r"^configs: \[.*\]$", lambda _: f"configs: [{config}]", card, count=1, flags=re.MULTILINE)
+    if not parts:
+        return card
     card = re.sub(r"^\| parts \|.*\n", "", card, count=1, flags=re.MULTILINE)
     return card.replace("|---|---|\n", f"|---|---|\n| parts | {provenance(rows)['parts']} |\n", 1)
 
@@ -153,3 +152,38 @@ def markdown_text(text: str) -> Markup:
 
 def _one_line(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+# Templates, also for pages.
+
+
+def plain_facts(entries: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(name, value as text) of facts."""
+    return [(name.replace("_", " "), show_value(value)) for name, value in entries.items()]
+
+
+def show_value(value: Any) -> str:
+    """A value as a text: lists with commas, booleans as `yes` and `no`, None as `not set`."""
+    if isinstance(value, (list, tuple)):
+        return ", ".join(show_value(v) for v in value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None:
+        return "not set"
+    return str(value)
+
+
+_ENVIRONMENT = Environment(
+    loader=PackageLoader("seediff.report", "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+)
+
+
+def render(template: str, /, **values: Any) -> str:
+    """The text of a template, with `values` filled in. Values are escaped, so that a prompt or a class name cannot
+    become markup. template: a file in templates/."""
+    return _ENVIRONMENT.get_template(template).render(plural=plural, **values)

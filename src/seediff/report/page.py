@@ -17,14 +17,14 @@ from ..drawing.overlays import draw_mask, shrink
 from ..drawing.shown import data_uri, jpeg_uri
 from ..files.image_files import in_rgb, open_image, read_pixels
 from ..files.messages import sentence
-from ..files.outputs import CARD, INSTANCES, PREVIEW, write_atomic
-from ..files.reading import inside, read_bytes
+from ..files.names import CARD, INSTANCES, PREVIEW
+from ..files.outputs import write_atomic
+from ..files.reading import file_of, inside, read_bytes
 from ..rows.doubt import doubt
-from ..rows.row import Row, file_of
+from ..rows.row import Row
 from ..rows.values import explain_flag
-from .card import dataset_card
-from .render import plain_facts, render
-from .set_summary import SetFacts, Summary, for_drawings, summarize
+from .card import dataset_card, plain_facts, render
+from .set_summary import SetFacts, Summary, for_drawings, nobody_checked, summarize
 
 AUGMENTATIONS = "augmentations.jpg"
 """A picture in the folder of a dataset from `augment`. It shows a sample before and after each kind of change."""
@@ -85,7 +85,7 @@ def write_page(folder: Path, facts: SetFacts, rows: Sequence[Row], summary: Summ
         summary=summary,
         facts=plain_facts({"images": summary.images, **facts.entries}),
         prompts=facts.prompts,
-        for_drawings=[sentence(line) for line in for_drawings(rows)],
+        doubts=[*map(sentence, (*for_drawings(rows), *nobody_checked(rows)))],
         classes=list(zip(tags, [count.cells() for count in summary.classes], strict=True)),
         reading=facts.reading,
         flags=[(kind, explain_flag(kind)) for kind in summary.kinds],
@@ -101,37 +101,40 @@ def write_page(folder: Path, facts: SetFacts, rows: Sequence[Row], summary: Summ
 def _tiles(folder: Path, rows: Sequence[Row], tags: Sequence[ClassTag]) -> Iterator[SampleTile]:
     """Tiles of at most MOST_IMAGES samples, evenly spaced in the order of doubt, the most doubtful first. tags: of the
     classes, in order."""
-    labels = {tag.name: label for label, tag in enumerate(tags, 1)}
     count = min(len(rows), MOST_IMAGES)
     order = np.argsort(-doubt(rows), kind="stable").tolist()
     for number in range(count):
         position = order[number * len(rows) // count]
-        row = rows[position]
-        image, label_map = _read_pair(folder, row, position)
-        classes = dict.fromkeys(row.named)
-        name = row.sample
-        shares = [f"{one} {(label_map == labels[one]).mean():.0%} of the image" for one in classes]
-        numbers = None
-        # All segments have one class, so each is shown in its own colour.
-        if SEGMENT in labels and row.instances is not None:
-            numbers, *_ = read_pixels(inside(folder, f"{INSTANCES}/{name}.png"))
-            label_map = shown_ids(label_map, numbers, labels[SEGMENT], alone=len(labels) == 1)
-        about = [name]
-        if row.seed is not None:
-            about.append(f"seed {row.seed}")
-        about.append(row.operations)
-        if row.decided.corrected:
-            about.append("corrected by hand")
-        yield SampleTile(
-            name=name,
-            image=jpeg_uri(shrink(image, THUMBNAIL_PIXELS, Image.Resampling.LANCZOS)),
-            mask=jpeg_uri(draw_mask(image, label_map, THUMBNAIL_PIXELS, numbers, dim=0.5)),
-            shares=", ".join(shares) or "no class",
-            prompt="" if row.source == name else str(row.source or row.prompt or ""),
-            about=" · ".join(filter(None, about)),
-            classes=[tags[labels[one] - 1] for one in classes],
-            flags=row.raised,
-        )
+        yield _tile(folder, rows[position], position, tags)
+
+
+def _tile(folder: Path, row: Row, position: int, tags: Sequence[ClassTag]) -> SampleTile:
+    """The tile of a row. position: the row's. tags: as for `_tiles`."""
+    labels = {tag.name: label for label, tag in enumerate(tags, 1)}
+    image, label_map = _read_pair(folder, row, position)
+    classes = dict.fromkeys(row.class_names)
+    shares = [f"{one} {(label_map == labels[one]).mean():.0%} of the image" for one in classes]
+    numbers = None
+    # All segments have one class, so each is shown in its own colour.
+    if SEGMENT in labels and row.instances is not None:
+        numbers, *_ = read_pixels(inside(folder, f"{INSTANCES}/{row.sample}.png"))
+        label_map = shown_ids(label_map, numbers, labels[SEGMENT], alone=len(labels) == 1)
+    about = [
+        row.sample,
+        "" if row.seed is None else f"seed {row.seed}",
+        row.operations,
+        "corrected by hand" if row.review_or_empty.corrected else "",
+    ]
+    return SampleTile(
+        name=row.sample,
+        image=jpeg_uri(shrink(image, THUMBNAIL_PIXELS, Image.Resampling.LANCZOS)),
+        mask=jpeg_uri(draw_mask(image, label_map, THUMBNAIL_PIXELS, numbers, dim=0.5)),
+        shares=", ".join(shares) or "no class",
+        prompt="" if row.source == row.sample else str(row.source or row.prompt or ""),
+        about=" · ".join(filter(None, about)),
+        classes=[tags[labels[one] - 1] for one in classes],
+        flags=row.flag_list,
+    )
 
 
 def _read_pair(folder: Path, row: Row, position: int) -> tuple[np.ndarray, np.ndarray]:

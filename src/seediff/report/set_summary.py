@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..errors import UserError
-from ..files.messages import first_of, plural, sentence, show_counts
+from ..files.messages import first_of, plural, show_counts
 from ..models.short_names import EMBEDDED, FOR_DRAWINGS
 from ..rows.row import Row
 from ..rows.values import flag_kind
@@ -74,11 +74,6 @@ class Summary:
         return [count.name for count in self.classes]
 
     @property
-    def unchecked_line(self) -> str:
-        """A sentence about the masks that nobody has checked."""
-        return sentence(_unchecked_line(self.unchecked, self.images))
-
-    @property
     def rejected(self) -> bool:
         """Whether draws were rejected."""
         return any(count.rejected for count in self.classes)
@@ -90,7 +85,7 @@ def summarize(
     """The figures of a dataset. rows: of metadata.jsonl. class_names: label i + 1 is class_names[i]. rejected: as in
     `SetFacts`, the `count_flags` of rejected draws. Raises UserError for a class that the dataset does not have."""
     classes = _count_classes(rows, class_names, rejected)
-    flags = [row.raised for row in rows]
+    flags = [row.flag_list for row in rows]
     kinds = sorted({*map(flag_kind, chain.from_iterable(flags))})
     return Summary(
         images=len(rows),
@@ -117,7 +112,7 @@ def samples_from(rows: Iterable[Row], name: str) -> str:
 
 def provenance(rows: Sequence[Row]) -> dict[str, str]:
     """Fact → text: what made images and masks, what people decided, and the parts."""
-    reviews = [row.decided for row in rows if row.decided.verdict or row.decided.corrected]
+    reviews = [row.review_or_empty for row in rows if row.review_or_empty.verdict or row.review_or_empty.corrected]
     decisions = Counter(review.verdict for review in reviews if review.verdict)
     decided = show_counts({**decisions, "corrected": sum(bool(review.corrected) for review in reviews)})
     reviewed = f"{len(reviews)} of {plural(len(rows), 'image')}"
@@ -138,19 +133,18 @@ def for_drawings(rows: Iterable[Row]) -> list[str]:
     return [f"model {name} {FOR_DRAWINGS}" for name in sorted(filter(None, names))]
 
 
-def doubts(rows: Sequence[Row]) -> list[str]:
-    """Lines about what to know before the masks of a set are used: how many of them nobody has checked, and the models
-    whose masks of photographs mean nothing."""
+def nobody_checked(rows: Sequence[Row]) -> list[str]:
+    """A line about the masks that a model made and nobody has checked, if there are any."""
     count = sum(row.unchecked for row in rows)
-    lines = list[str]()
-    if count:
-        lines.append(_unchecked_line(count, len(rows)))
-    return [*lines, *for_drawings(rows)]
+    if not count:
+        return []
+    whose = "these masks" if count == len(rows) else f"the masks of {plural(count, 'image')}"
+    return [f"a model made {whose}; nobody has checked them"]
 
 
-def _unchecked_line(unchecked: int, images: int) -> str:
-    whose = "these masks" if unchecked == images else f"the masks of {plural(unchecked, 'image')}"
-    return f"a model made {whose}; nobody has checked them"
+def doubts(rows: Sequence[Row]) -> list[str]:
+    """Lines about what to know before the masks of a set are used."""
+    return [*nobody_checked(rows), *for_drawings(rows)]
 
 
 def _count_classes(
@@ -161,7 +155,7 @@ def _count_classes(
     flags = count_flags(rows, class_names)
     areas: dict[str, list[float]] = {name: [] for name in class_names}
     for number, row in enumerate(rows, 1):
-        classes = list(dict.fromkeys(row.named))
+        classes = list(dict.fromkeys(row.class_names))
         for name in classes:
             if name not in areas:
                 names = ", ".join(class_names)
@@ -184,9 +178,9 @@ def count_flags(rows: Sequence[Row], class_names: Sequence[str]) -> dict[str, di
     each class of its row."""
     counts = {name: Counter[str]() for name in class_names}
     for row in rows:
-        for flag in row.raised:
+        for flag in row.flag_list:
             _, _, flagged = flag.partition(":")
-            names = [flagged] if flagged in counts else dict.fromkeys(row.named)
+            names = [flagged] if flagged in counts else dict.fromkeys(row.class_names)
             for name in names:
                 counts[name][flag_kind(flag)] += 1
     return {name: dict(sorted(kinds.items())) for name, kinds in counts.items()}

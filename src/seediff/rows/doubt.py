@@ -38,7 +38,7 @@ def most_doubtful(rows: Sequence[Row], count: int = 10) -> list[Doubtful]:
     found = list[Doubtful]()
     for position in np.argsort(-doubt(rows), kind="stable").tolist():
         row = rows[position]
-        judged = row.decided.verdict or row.decided.corrected
+        judged = row.review_or_empty.verdict or row.review_or_empty.corrected
         if len(found) < count and not np.isnan(ranks[position]).all() and not judged:
             of_support, of_confidence = ranks[position]
             scores = row.support if of_support <= of_confidence or np.isnan(of_confidence) else row.confidence

@@ -12,11 +12,8 @@ from typing import Annotated, Any, ClassVar, Literal, get_args, get_type_hints
 import msgspec
 
 from ..config.fields import Share
-from ..errors import UserError
-from ..files.messages import show_json
 from ..files.names import sample_name
-from ..files.photo_files import Photo
-from ..files.reading import ABSENT, Byte, Json, composed, fit, inside, read_json_lines
+from ..files.reading import ABSENT, Byte, Json, composed, fit, read_json_lines
 from .values import UNLABELLED, Shown, part_of
 
 
@@ -43,6 +40,8 @@ class Key:
     """How the viewer filters and sorts by the worst of its values; None: it does not."""
     in_viewer: bool = False
     """Whether the viewer shows it beside the sample."""
+    in_place: bool = False
+    """Whether a command writes it into the rows of a finished set, so that it stays when the set grows."""
     writers: str = ""
     """Which commands write it, for an error about a row that lacks it."""
 
@@ -55,7 +54,12 @@ Shares = dict[str, Share] | None
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
-    """An object whose keys are None if they are absent or null, and whose other keys are in `rest`."""
+    """An object whose keys are None if they are absent or null, and whose other keys are in `rest`, also within it:
+
+    in a file   {"file_name": "images/1.png", "by": "me", "review": {"verdict": "accepted", "why": "sharp"}}
+    read        Row(file_name="images/1.png", rest={"by": "me"}, review=Review("accepted", rest={"why": "sharp"}))
+    written     as in the file, with the keys in their order, and those of `rest` behind them
+    """
 
     inner: ClassVar[Mapping[str, type[Kept]]] = {}
     """Key → what its value, or each of its values, is."""
@@ -86,14 +90,11 @@ def _sorted_out(value: Any, kind: type[Kept]) -> Any:
         return [_sorted_out(one, kind) for one in value]
     if not isinstance(value, dict):
         return value
-    others = value.keys() - _names(kind).keys()
-    known = value
-    if others:
-        known = {key: one for key, one in value.items() if key not in others}
-        known["rest"] = {key: one for key, one in value.items() if key in others}
-    for key, inner in kind.inner.items():
-        if key in known:
-            known = {**known, key: _sorted_out(known[key], inner)}
+    names = _names(kind)
+    known = {key: one for key, one in value.items() if key in names}
+    known["rest"] = {key: one for key, one in value.items() if key not in names}
+    for key in kind.inner.keys() & known.keys():
+        known[key] = _sorted_out(known[key], kind.inner[key])
     return known
 
 
@@ -148,8 +149,8 @@ class Review(Kept, frozen=True, kw_only=True):
 
 class Row(Kept, frozen=True, kw_only=True):
     """A row of metadata.jsonl, or of the files beside it about what did not become a sample. Keys that a row lacks are
-    None. Three properties stand for keys, and are then empty instead: `named` for `classes`, `raised` for `flags`, and
-    `decided` for `review`."""
+    None. Three properties stand for keys, and are then empty instead: `class_names` for `classes`, `flag_list` for
+    `flags`, and `review_or_empty` for `review`."""
 
     inner: ClassVar[Mapping[str, type[Kept]]] = {"recipe": Recipe, "review": Review}
 
@@ -228,6 +229,7 @@ class Row(Kept, frozen=True, kw_only=True):
                 worst=0,
             ),
             in_viewer=True,
+            in_place=True,
             writers="`seediff doubt` writes it",
         ),
     ] = None
@@ -252,7 +254,7 @@ class Row(Kept, frozen=True, kw_only=True):
             "if known"
         ),
     ] = None
-    split: Annotated[Text, Key('the part of the set: "train", "val" or "test"', in_viewer=True)] = None
+    split: Annotated[Text, Key('the part of the set: "train", "val" or "test"', in_viewer=True, in_place=True)] = None
     origin: Annotated[Any, Key("after `merge`: where the sample came from, as `set/name`")] = None
     recipe: Annotated[Recipe | None, Key("after `augment`: how the sample [was made](augmentation.md)")] = None
     review: Annotated[Review | None, Key("what people [decided](correct.md) about the sample")] = None
@@ -276,7 +278,7 @@ class Row(Kept, frozen=True, kw_only=True):
         return sample_name(self.file_name or "")
 
     @property
-    def named(self) -> tuple[str, ...]:
+    def class_names(self) -> tuple[str, ...]:
         """The `classes`; empty if they are absent."""
         return self.classes or ()
 
@@ -285,15 +287,15 @@ class Row(Kept, frozen=True, kw_only=True):
         """The `classes` of which the mask has a pixel. `generate` also names those that it did not find. A class of
         unknown area counts."""
         area = self.area or {}
-        return tuple(name for name in self.named if area.get(name, 1))
+        return tuple(name for name in self.class_names if area.get(name, 1))
 
     @property
-    def raised(self) -> tuple[str, ...]:
+    def flag_list(self) -> tuple[str, ...]:
         """The `flags`; empty if they are absent."""
         return self.flags or ()
 
     @property
-    def decided(self) -> Review:
+    def review_or_empty(self) -> Review:
         """The `review`; an empty one if it is absent."""
         return self.review or Review()
 
@@ -316,13 +318,13 @@ class Row(Kept, frozen=True, kw_only=True):
     @property
     def unchecked(self) -> bool:
         """Whether a method made the mask, and no person has judged or changed it: it is a pseudo-label."""
-        review = self.decided
+        review = self.review_or_empty
         return bool(self.method) and not review.verdict and not review.corrected
 
     @property
     def replaced(self) -> bool:
         """Whether another mask has taken the place of the original, which soft masks and confidences describe."""
-        return self.decided.replaced or self.least_piece is not None
+        return self.review_or_empty.replaced or self.least_piece is not None
 
     @property
     def part(self) -> str:
@@ -333,9 +335,9 @@ class Row(Kept, frozen=True, kw_only=True):
     def why_left_out(self, with_rejected: bool = False) -> str:
         """Why the sample is not used for training and comparing: "rejected" or "unlabelled"; "" if it is used.
         with_rejected: whether rejected samples are used."""
-        if self.decided.rejected and not with_rejected:
+        if self.review_or_empty.rejected and not with_rejected:
             return "rejected"
-        if UNLABELLED in self.raised:
+        if UNLABELLED in self.flag_list:
             return UNLABELLED
         return ""
 
@@ -350,8 +352,8 @@ def _declared() -> dict[str, Key]:
 KEYS = _declared()
 OF_CLASSES = tuple(name for name, key in KEYS.items() if key.of_classes)
 OF_MASK = tuple(name for name, key in KEYS.items() if key.of_mask)
+IN_PLACE = tuple(name for name, key in KEYS.items() if key.in_place)
 SCORES = {name: key.score for name, key in KEYS.items() if key.score}
-CONFIDENCE = "confidence"
 IN_VIEWER = tuple(name for name, key in KEYS.items() if key.in_viewer)
 
 
@@ -359,8 +361,8 @@ def as_row(values: Mapping[str, Any], where: str = "a row") -> Row:
     """A row from a file. Letters of class names become single characters (NFC). where: its name in errors. Raises
     UserError naming a key whose value has the wrong type."""
     row = fit(_sorted_out(dict(values), Row), Row, where)
-    names = tuple(map(composed, row.named))
-    if names != row.named:
+    names = tuple(map(composed, row.class_names))
+    if names != row.class_names:
         row = row.replace(classes=names)
     return row
 
@@ -371,26 +373,3 @@ def each_row(path: Path, absent: str = ABSENT) -> Iterator[tuple[str, Row]]:
     for number, (_, values) in enumerate(read_json_lines(path, Json, absent=absent), 1):
         where = f"{path}, row {number}"
         yield where, as_row(values, where)
-
-
-FAILED = "failed.jsonl"
-"""The file that lists photographs which could not be used, if there are any. A row is {"photo": file name, "reason":
-…}."""
-
-
-def file_of(folder: Path, name: object, where: str, key: str) -> Path:
-    """The file in a dataset's folder that a row names. name: what the row has at `key`. where: the row's name in
-    errors. Raises UserError as `inside` does, and for anything but a path."""
-    if not name or not isinstance(name, str) or "://" in name:
-        raise UserError(where, f"'{key}' must be the path of an image inside the dataset, not {show_json(name)}")
-    try:
-        return inside(folder, name)
-    except UserError as error:
-        raise UserError(where, f"'{key}' {error.problem}: {show_json(name)}", error.fix) from error
-
-
-def failed_row(photo: Photo, error: UserError) -> Row:
-    """The row of FAILED for a photograph."""
-    # Without the path, because an output must not reveal where its input was.
-    reason = error.reason if error.subject == str(photo.path) else str(error)
-    return Row(photo=photo.file_name, reason=reason)

@@ -6,11 +6,9 @@ loop.py      `run`: has an engine make the batches of a job that are missing in 
 engine.py    `Engine`: makes batches in this process
 cluster.py   an engine on several machines
 output.py    the folder of the output: what an earlier run left there, the records of its batches, and how it grows
-photos.py    `PhotoJob`, a `Job` for photographs: how they are read, and which could not be used; `SeenPhotoJob`, which
-             is a `ModelJob`, too
+photos.py    photographs: how they are read, and which could not be used; `PhotoJob`, a `ModelJob` for them
 generate_job.py    `generate`, a `ModelJob`
-mask_job.py, segment_job.py    `mask` and `segment`, two `SeenPhotoJob`s
-predict_job.py     `predict`, a `PhotoJob`
-masked_sample.py    encodes pictures and their masks, for `generate` and `mask`
+mask_job.py, segment_job.py    `mask` and `segment`, two `PhotoJob`s
+predict_job.py     `predict`, a `Job`
 tune.py      `tune`: finds thresholds from the masks of labelled photographs
 """

@@ -15,13 +15,13 @@ import tempfile
 import threading
 import warnings
 from collections import Counter, deque
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..config.methods import METHOD_FACTS, MethodFacts, own_methods
 from ..config.settings import RunConfig
@@ -30,7 +30,7 @@ from ..errors import Notice, UserError, first_line, foreign_errors
 from ..files.outputs import write_atomic
 from ..files.reading import inside
 from ..workers import check_workers
-from .engine import Engine, FinishedBatch, Say
+from .engine import Engine, FinishedBatch, Makers, Say
 from .job import AnyJob, Ready
 from .output import BatchRecord, Loaded
 from .plan import Plan
@@ -74,10 +74,6 @@ class Ray(Engine):
         self.workers = workers
         self.address = address
         self.connected = False
-        # What `load` decides, for `map`
-        self.count = 0
-        self.make: Any = None  # (number, batch size) → reference to a `WorkerAnswer`
-        self.loaded = Loaded()
 
     def __enter__(self) -> Ray:
         for name, value in (ENVIRONMENT if self.address else ENVIRONMENT | LOOPBACK).items():
@@ -145,50 +141,59 @@ class Ray(Engine):
         count = self.workers or max(1, int(there["CPU"]) // threads)
         return count, {"num_cpus": max(1, min(threads, int(there["CPU"]) // count, largest_node()))}
 
-    def load(self, job: AnyJob) -> tuple[Loaded, Plan | None]:
+    def load(self, job: AnyJob) -> Makers:
         """Have a worker load the model."""
         import ray
 
-        self.count, needs = self.share(job.config)
+        count, needs = self.share(job.config)
         # max_calls: without it, Ray would start a new process for every batch on a GPU.
         options = ray.remote(max_calls=0, max_retries=ATTEMPTS - 1, **needs)  # type: ignore[call-overload]
         # In a list, a task gets the reference and not the value: a process reads the value once.
         # A worker sees one GPU, whatever number the user named
         work = [ray.put(Work(replace(job, device=None), os.getcwd(), own_methods()))]
-        self.make = partial(options(make_batch).remote, work)
-        answer = result(self.make(None, 0), "while it loaded the model")
-        self.loaded = answer.loaded
-        return answer.loaded, answer.plan
+        ask = partial(options(make_batch).remote, work)
+        answer = result(ask(None, 0), "while it loaded the model")
+        return Makers(answer.loaded, answer.plan, partial(make_there, ask, count, answer.loaded))
 
-    def map(self, job: AnyJob, out: Path, numbers: Sequence[int], say: Say) -> Generator[FinishedBatch, None, None]:
-        import ray
 
-        left = deque(numbers)
-        pending: dict[ObjectRef[WorkerAnswer], int] = {}
-        try:
-            while left or pending:
-                while left and len(pending) < self.count:
-                    number = left.popleft()
-                    pending[self.make(number, job.config.batch_size)] = number
-                for reference in ray.wait(list(pending), timeout=WAITING)[0]:
-                    number = pending.pop(reference)
-                    answer = result(reference, f"in batch {number}")
-                    here = self.loaded
-                    there = answer.loaded
-                    if here.weights != there.weights:
-                        differ = f"({here.weights} and {there.weights})"
-                        raise UserError(f"the machines of the cluster have different weights of the model {differ}")
-                    if here.gpu != there.gpu:
-                        text = f"the workers have different GPUs ({here.gpu} and {there.gpu}), which round differently"
-                        warnings.warn(text, Notice, stacklevel=2)
-                    for name, data in answer.files.items():
-                        write_atomic(inside(out, name), data, durable=True)
-                    job.timer.add(answer.seconds)
-                    yield number, answer.record
-        finally:
-            for reference in pending:
-                with suppress(Exception):
-                    ray.cancel(reference, force=True)
+def make_there(
+    ask: Callable[[int, int], ObjectRef[WorkerAnswer]],
+    count: int,
+    here: Loaded,
+    job: AnyJob,
+    out: Path,
+    numbers: Sequence[int],
+    say: Say,
+) -> Generator[FinishedBatch, None, None]:
+    """Have workers make batches, as `Makers.make` does. ask: begins the batch of a number and a size. count: the number
+    of workers. here: what the first of them loaded."""
+    import ray
+
+    left = deque(numbers)
+    pending: dict[ObjectRef[WorkerAnswer], int] = {}
+    try:
+        while left or pending:
+            while left and len(pending) < count:
+                number = left.popleft()
+                pending[ask(number, job.config.batch_size)] = number
+            for reference in ray.wait(list(pending), timeout=WAITING)[0]:
+                number = pending.pop(reference)
+                answer = result(reference, f"in batch {number}")
+                there = answer.loaded
+                if here.weights != there.weights:
+                    differ = f"({here.weights} and {there.weights})"
+                    raise UserError(f"the machines of the cluster have different weights of the model {differ}")
+                if here.gpu != there.gpu:
+                    text = f"the workers have different GPUs ({here.gpu} and {there.gpu}), which round differently"
+                    warnings.warn(text, Notice, stacklevel=2)
+                for name, data in answer.files.items():
+                    write_atomic(inside(out, name), data, durable=True)
+                job.timer.add(answer.seconds)
+                yield number, answer.record
+    finally:
+        for reference in pending:
+            with suppress(Exception):
+                ray.cancel(reference, force=True)
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..config.settings import RunConfig
 from .job import AnyJob, Made, Ready, Timer
@@ -20,6 +21,17 @@ FinishedBatch = tuple[int, BatchRecord]
 """(number, record) of a batch whose files are written. loop.py then commits it."""
 
 
+class Makers(NamedTuple):
+    """What an engine has loaded to make a job's batches."""
+
+    loaded: Loaded
+    plan: Plan | None
+    """The plan of the loaded model."""
+    make: Callable[[AnyJob, Path, Sequence[int], Say], Generator[FinishedBatch, None, None]]
+    """(job, out, numbers, say): makes the batches with these numbers. Yields each after its files are written into
+    `out` and its seconds are added to the job's timer."""
+
+
 class Engine(AbstractContextManager["Engine"]):
     """Makes batches in this process. A subclass makes them elsewhere (`cluster.Ray`).
 
@@ -30,7 +42,6 @@ class Engine(AbstractContextManager["Engine"]):
 
     def __init__(self, writes_in_thread: bool | None = None) -> None:
         self.writes_in_thread = writes_in_thread
-        self.ready = Ready()
 
     def __exit__(self, *_: object) -> None:
         return None
@@ -48,16 +59,16 @@ class Engine(AbstractContextManager["Engine"]):
         batches."""
         return job.resolved()
 
-    def load(self, job: AnyJob) -> tuple[Loaded, Plan | None]:
-        """Load the model for making batches. Returns what was loaded, and the plan of the loaded model."""
-        self.ready = job.load()
-        return self.ready.loaded, self.ready.plan
+    def load(self, job: AnyJob) -> Makers:
+        """Load the model for making batches."""
+        ready = job.load()
+        return Makers(ready.loaded, ready.plan, partial(self._make, ready))
 
-    def map(self, job: AnyJob, out: Path, numbers: Sequence[int], say: Say) -> Generator[FinishedBatch, None, None]:
-        """Make the batches with these numbers, after `load`. Yields each batch after its files are written into `out`
-        and its seconds are added to the job's timer."""
+    def _make(
+        self, ready: Ready, job: AnyJob, out: Path, numbers: Sequence[int], say: Say
+    ) -> Generator[FinishedBatch, None, None]:
         device = job.runs_on or "cpu"
-        ready = replace(self.ready, say=say)
+        ready = replace(ready, say=say)
         on_cuda = device.startswith("cuda")
         in_thread = self.writes_in_thread
         if in_thread is None:
@@ -74,8 +85,8 @@ class Engine(AbstractContextManager["Engine"]):
 def make_overlapped(
     job: AnyJob, ready: Ready, out: Path, numbers: Sequence[int], device: str
 ) -> Generator[FinishedBatch, None, None]:
-    """Make the batches with these numbers, as `Engine.map` does; a thread writes each batch while this thread makes the
-    next. At the end, also after an error, the thread finishes the batch that it is writing."""
+    """Make the batches with these numbers, as `Makers.make` does; a thread writes each batch while this thread makes
+    the next. At the end, also after an error, the thread finishes the batch that it is writing."""
     import torch
 
     cuda = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,11 +17,11 @@ from ..config.names_in_texts import classes_in, find_weight
 from ..config.resolve import recommend
 from ..config.runs import GenerateConfig
 from ..config.sizes import shape_of
-from ..dataset import native
 from ..dataset.encoding import as_saved, encode_image
 from ..dataset.writing import Encoded
 from ..errors import UserError
 from ..files.messages import plural
+from ..files.names import REJECTED
 from ..models.describe import ModelInfo
 from ..models.load import Model
 from ..models.saving_memory import Offload
@@ -31,8 +32,9 @@ from ..rows.values import FLAGS, NOT_DRAWN, flag_kind
 from ..workers import Progress
 from .engine import Engine
 from .job import Made, ModelJob, Ready
-from .loop import RunResult, run
-from .masked_sample import encode_masked
+from .loop import run
+from .mask_job import encode_masked
+from .output import RunResult
 from .plan import Plan, plan_model, strange_words
 
 # torch takes seconds to import. A run that only reports an error, or is finished already, should not wait for it.
@@ -45,6 +47,10 @@ Draw = Callable[[Sequence["SampleSpec"]], tuple[Sequence[np.ndarray], Sequence["
 """Takes the specifications of a batch. Returns (images, maps): each sample's image (H, W, 3) uint8 and attention maps.
 Equal specifications must always give equal images and maps."""
 PROMPTS_SHOWN = 8
+ENOUGH = 0.9
+"""A class with a smaller share of the images that were asked for is said to have too few."""
+NEARLY_ALL = 0.8
+"""Above this share of mixed drawings, the flag is taken to say nothing."""
 
 
 def generate(
@@ -99,7 +105,7 @@ class DrawnSample(NamedTuple):
 class GenerateJob(ModelJob[GenerateConfig, "SampleSpec"]):
     """Draws images of classes, and makes their masks."""
 
-    left_out_file = native.REJECTED
+    left_out_file = REJECTED
 
     draw: Draw | None = None
     """A function that replaces the model."""
@@ -115,12 +121,32 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec"]):
     def items(self) -> list[SampleSpec]:
         return sample_specs(self.config)
 
-    def name_of(self, item: SampleSpec) -> str:
-        return f"{item.index:06d}"
-
     @property
     def count(self) -> int:
         return sample_count(self.config)
+
+    @property
+    def wanted(self) -> int | None:
+        return self.config.per_class
+
+    def remarks(self, result: RunResult) -> list[str]:
+        """Lines about samples that were drawn again; empty if none was."""
+        config = self.config
+        draws = Counter(row.index for row in result.rejected)
+        if not draws:
+            return []
+        left_out = sum(count == config.attempts for count in draws.values())
+        lines = [f"{len(draws) - left_out} redrawn, {left_out} left out: why is in {REJECTED}"]
+        mixed = sum(any(flag_kind(flag) == "mixed" for flag in row.flag_list) for row in result.rejected)
+        images = Counter(chain.from_iterable(row.class_names for row in result.rows))
+        few = [name for name in self.classes if images[name] < ENOUGH * config.per_class]
+        if mixed > NEARLY_ALL * (result.made + len(result.rejected)):
+            why = "the model draws these classes as one thing, or its words hardly tell masks apart"
+            lines.append(f"Nearly all drawings are flagged mixed: {why}; --no-reject keeps them, to look at")
+        elif few:
+            more = math.ceil(config.per_class**2 / max(min(images[name] for name in few), 1))
+            lines.append(f"Few images of {', '.join(few)}: the same command with --per-class {more} adds more")
+        return lines
 
     @cached_property
     def prompts(self) -> Sequence[tuple[str, tuple[str, ...]]]:
@@ -246,7 +272,7 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec"]):
         with self.timer("writing"):
             return encode_masked(
                 self.config,
-                self.name_of(spec),
+                f"{spec.index:06d}",
                 encode_image(image, self.config.image_format),
                 result,
                 attention,

@@ -27,14 +27,14 @@ from ..attention.plan import CapturePlan
 from ..config.settings import Config, ModelConfig
 from ..dataset import native
 from ..dataset.writing import Encoded, complete_set
-from ..files.outputs import CARD, PREVIEW
+from ..files.names import CARD, PREVIEW
 from ..models.describe import ModelInfo, describe_model
 from ..models.load import Model
 from ..models.saving_memory import Offload
 from ..report.set_summary import SetFacts
 from ..rows.row import Row
 from ..version import __version__
-from .output import BatchRecord, Loaded
+from .output import BatchRecord, Loaded, RunResult
 from .plan import Plan, check_values, load_planned
 
 Item = TypeVar("Item")
@@ -125,6 +125,11 @@ class Job(ABC, Generic[Config, Item]):
     """The files that `complete` writes, in this order. The first has the rows. A run that makes something removes the
     last one first, so an output with all of them is finished."""
 
+    explained: ClassVar[bool] = True
+    """Whether `look` shows how each mask was made."""
+    counts_none: ClassVar[bool] = False
+    """Whether the summary counts the pictures that show none of the classes."""
+
     config: Config
     device: str | None = field(default=None, kw_only=True)
     """The device that the user named, with the number of a GPU if the user gave one; `config` has no number."""
@@ -148,10 +153,6 @@ class Job(ABC, Generic[Config, Item]):
     @abstractmethod
     def items(self) -> Sequence[Item]:
         """All items of the output, in order."""
-
-    @abstractmethod
-    def name_of(self, item: Item) -> str:
-        """The name of the sample that is made of an item."""
 
     @property
     def count(self) -> int:
@@ -179,6 +180,15 @@ class Job(ABC, Generic[Config, Item]):
     def doubts(self) -> Sequence[str]:
         """Warnings about doubtful results."""
         return ()
+
+    @property
+    def wanted(self) -> int | None:
+        """The number of images that were asked for of each class; None if there is no such number."""
+        return None
+
+    def remarks(self, result: RunResult) -> list[str]:
+        """Lines about a finished output, for the summary."""
+        return []
 
     @cached_property
     def batches(self) -> Mapping[int, Sequence[Item]]:

@@ -13,68 +13,38 @@ from __future__ import annotations
 
 import gc
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic
 
-from ..config.settings import RunConfig
 from ..dataset import native
 from ..errors import Notice, UserError
 from ..files.messages import show_bytes
 from ..files.outputs import check_writable, clear_leftovers, free_bytes, parse_folder, write_atomic
-from ..rows.row import FAILED, Row
+from ..rows.row import Row
 from ..workers import Progress
-from .engine import Engine
+from .engine import Engine, Makers
 from .job import AnyJob, AnyModelJob, Self
 from .output import (
     RUN_FOLDERS,
     BatchRecord,
+    RunResult,
     begin,
     commit,
     config_to_continue,
     go_on,
+    has_records,
     lock,
     read_record,
-    with_splits,
+    with_written,
 )
 from .plan import Plan, plan_lines
 
 Records = dict[int, BatchRecord | None]
 """Number → record of each batch; None if the batch is missing."""
 Warn = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """The finished output, and what this run did."""
-
-    out: Path
-    rows: Sequence[Row]
-    """The rows of metadata.jsonl."""
-    done: int
-    """The number of items that this run made."""
-    seconds: Mapping[str, float]
-    """Part of the run → its seconds: "loading", "drawing" (network, VAE and capture), "masks", "writing" and others."""
-    left_out: Mapping[str, Sequence[Row]] = field(default_factory=dict)
-    """`Job.left_out_file` → its rows, about what did not become a sample; empty if everything did."""
-    asked: int = 0
-    """The number of items that were asked for, if somebody ended the run early; 0: all are made."""
-
-    @property
-    def rejected(self) -> Sequence[Row]:
-        """The rows of rejected.jsonl."""
-        return self.left_out.get(native.REJECTED, ())
-
-    @property
-    def failed(self) -> Sequence[Row]:
-        """`photo` and `reason` for each photograph that could not be used."""
-        return self.left_out.get(FAILED, ())
-
-    @property
-    def made(self) -> int:
-        return len(self.rows)
 
 
 def run(
@@ -243,29 +213,34 @@ def make_missing(
             stack.enter_context(cpu_threads(job.config.threads))
         report(before, job.count, f"loading {job.config.model_label}")
         with job.timer("loading"):
-            loaded, plan = engine.load(job)
-        too_small = disk_note(plan, out, job.count - before)
+            makers = engine.load(job)
+        too_small = disk_note(makers.plan, out, job.count - before)
         for doubt in filter(None, [*job.doubts, too_small]):  # not before everything that may be refused
             warn(doubt)
         if not new:
-            go_on(out, job.config, loaded)
+            go_on(out, job.config, makers.loaded)
         (out / job.ends[-1]).unlink(missing_ok=True)
-        own = "batch_size" not in job.config.given
-        while True:  # again with half the batch size, if a new output's first batch does not fit into the GPU's memory
-            if new:
-                begin(out, job.config, loaded)
-            try:
-                _make_and_commit(job, out, engine, records, report)
-                return job, records
-            except RuntimeError as error:
-                if not (new and own) or any(records.values()) or not _can_halve(job.config, job.count, error):
-                    raise
-            job = _halved(job)  # outside the `except`, where the error still holds the tensors of the failed batch
-            records = dict.fromkeys(job.batches)
+        if new:
+            return _make_new(job, out, makers, report)
+        return job, _make_and_commit(job, out, makers, records, report)
 
 
-def _make_and_commit(job: AnyJob, out: Path, engine: Engine, records: Records, report: Progress) -> None:
-    """Make and commit the missing batches, and put their records into `records`."""
+def _make_new(job: AnyJob, out: Path, makers: Makers, report: Progress) -> tuple[AnyJob, Records]:
+    """Begin an output, and make and commit its batches; again with half the batch size, if the first batch does not fit
+    into the GPU's memory. Returns the job as it was made, and the records."""
+    begin(out, job.config, makers.loaded)
+    try:
+        return job, _make_and_commit(job, out, makers, dict.fromkeys(job.batches), report)
+    except RuntimeError as error:
+        if has_records(out) or not _can_halve(job, error):
+            raise
+    # Outside of the `except`, where the error still holds the tensors of the failed batch
+    return _make_new(_halved(job), out, makers, report)
+
+
+def _make_and_commit(job: AnyJob, out: Path, makers: Makers, records: Records, report: Progress) -> Records:
+    """Make and commit the missing batches. Returns the records of all. records: of each batch until now."""
+    records = dict(records)
     done = _count(job, records)
     total = job.count
 
@@ -274,7 +249,7 @@ def _make_and_commit(job: AnyJob, out: Path, engine: Engine, records: Records, r
 
     say("")
     numbers = [number for number, record in records.items() if record is None]
-    with closing(engine.map(job, out, numbers, say)) as finished:  # nothing is written after the output is unlocked
+    with closing(makers.make(job, out, numbers, say)) as finished:  # nothing is written after the output is unlocked
         for number, record in finished:
             with job.timer("writing"):
                 commit(out, number, record, len(job.batches[number]))
@@ -282,6 +257,7 @@ def _make_and_commit(job: AnyJob, out: Path, engine: Engine, records: Records, r
             done += len(job.batches[number])
             say("")
     say("finishing")
+    return records
 
 
 def _complete(job: AnyJob, out: Path, records: Records) -> None:
@@ -302,15 +278,15 @@ def _complete(job: AnyJob, out: Path, records: Records) -> None:
     if made < job.count:
         ended = {"ended early": f"{made} of the {job.count} asked for were made"}
         facts = replace(facts, entries={**facts.entries, **ended})
-    job.complete(with_splits(rows, out), facts, out)
+    job.complete(with_written(rows, out), facts, out)
 
 
-def _can_halve(config: RunConfig, total: int, error: RuntimeError) -> bool:
-    """Whether an error says that a batch does not fit into a GPU's memory, and the batch can be made smaller. total:
-    the number of all items."""
+def _can_halve(job: AnyJob, error: RuntimeError) -> bool:
+    """Whether an error says that a batch does not fit into a GPU's memory, and its size may become smaller."""
     import torch
 
-    return min(config.batch_size, total) > 1 and isinstance(error, torch.OutOfMemoryError)
+    own = "batch_size" not in job.config.given
+    return own and min(job.config.batch_size, job.count) > 1 and isinstance(error, torch.OutOfMemoryError)
 
 
 def _halved(job: AnyJob) -> AnyJob:

@@ -1,4 +1,5 @@
-"""`mask`: makes masks of named classes in the user's photographs, and writes a dataset like `generate`."""
+"""`mask`: makes masks of named classes in the user's photographs, and writes a dataset like `generate`, whose samples
+`encode_masked` writes, too."""
 
 from __future__ import annotations
 
@@ -9,29 +10,36 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config.class_names import join_classes
-from ..config.runs import MaskPhotosConfig
-from ..dataset.encoding import encode_photo
-from ..dataset.writing import Encoded
+from ..config.runs import GenerateConfig, MaskPhotosConfig
+from ..dataset import native
+from ..dataset.encoding import encode_photo, encode_soft
+from ..dataset.sample import SOFT, Extras, Sample
+from ..dataset.shapes.objects import scored_pieces
+from ..dataset.writing import Encoded, encode_sample
 from ..errors import UserError
 from ..files.image_files import read_photo
-from ..files.photo_files import Photo, photo_list
+from ..files.photo_files import Photo
 from ..models.describe import ModelInfo
 from ..models.load import Model
 from ..models.saving_memory import Offload
 from ..prompts.tokens import split_prompts
 from ..report.set_summary import SetFacts
 from ..rows.row import Row
+from ..rows.values import ids_by_name
+from ..version import __version__
 from ..workers import Progress
 from .engine import Engine
 from .job import Made, Ready
-from .loop import RunResult, run
-from .masked_sample import encode_masked
-from .photos import PhotoSpec, SeenPhotoJob, fingerprinted, read_each
+from .loop import run
+from .output import RunResult
+from .photos import PhotoJob, PhotoSpec, fingerprinted, photo_specs, read_each
 from .plan import Plan, plan_model
 
 # torch takes seconds to import. A run that only reports an error, or is finished already, should not wait for it.
 if TYPE_CHECKING:
+    from ..attention.maps import AttentionMaps
     from ..masks.photos import FoundClasses, PhotoMasker
+    from ..masks.results import MaskResult
 
 
 def mask_photos(
@@ -56,11 +64,12 @@ def mask_photos(
 
 
 @dataclass(frozen=True, eq=False)
-class MaskJob(SeenPhotoJob[MaskPhotosConfig]):
+class MaskJob(PhotoJob[MaskPhotosConfig]):
     """Makes masks of the classes in photographs with `PhotoMasker`."""
 
     product = "masks"
     named = "Classes"
+    counts_none = True
 
     @classmethod
     def of(
@@ -75,12 +84,10 @@ class MaskJob(SeenPhotoJob[MaskPhotosConfig]):
         """The job for these photographs. config: the classes, the model and the constants. photos, classes_of: as in
         `mask_photos`. info: the model, if it was found already. offload: as in `load_model`. Raises UserError for
         classes of single photographs that the configuration lacks."""
-        photos = photo_list(photos)
-        classes = [tuple((classes_of or {}).get(photo.name, config.classes)) for photo in photos]
-        unknown = sorted(set().union(*classes) - set(config.classes))
+        specs = photo_specs(photos, config.classes, classes_of or {})
+        unknown = sorted(set().union(*(spec.words for spec in specs)) - set(config.classes))
         if unknown:
             raise UserError(f"classes of single photographs that the dataset does not have: {', '.join(unknown)}")
-        specs = [PhotoSpec(i, photo, words) for i, (photo, words) in enumerate(zip(photos, classes, strict=True))]
         config = fingerprinted(config, specs, config.classes)
         return cls(config, info=info, offload=offload, specs=specs)
 
@@ -133,7 +140,7 @@ class MaskJob(SeenPhotoJob[MaskPhotosConfig]):
         with self.timer("writing"):
             return encode_masked(
                 self.config,
-                self.name_of(spec),
+                spec.photo.name,
                 encode_photo(spec.photo.path, view.pixels),
                 masks,
                 found.maps,
@@ -142,3 +149,40 @@ class MaskJob(SeenPhotoJob[MaskPhotosConfig]):
 
     def about(self, left_out: Sequence[Row]) -> SetFacts:
         return replace(super().about(left_out), prompts=self.config.prompts)
+
+
+def encode_masked(
+    config: GenerateConfig | MaskPhotosConfig,
+    name: str,
+    image: bytes,
+    masks: MaskResult,
+    attention: AttentionMaps | None,
+    row: Row,
+) -> Encoded:
+    """The row and files of a picture and its masks, with the files that the configuration asks for.
+
+    image: the contents of the picture's file, as PNG or JPEG. masks: at the picture's size (H, W). row: what only one
+    of the commands knows of the sample, such as the `seed` of `generate`.
+    """
+    ids = ids_by_name(config.classes)
+    class_ids = tuple(ids[kind] for kind in masks.classes)
+    labels = native.dataset_labels(masks.label_map, class_ids)
+    extras: Extras = {}
+    objects = None
+    if config.keep_soft:
+        for class_id, soft in zip(class_ids, masks.whole_softs(), strict=True):
+            extras[SOFT, class_id] = encode_soft(soft)
+    if config.objects:
+        objects = scored_pieces(labels, class_ids, masks.whole_softs())
+    if config.keep_attention and attention is not None:
+        extras[native.ATTENTION, None] = attention.encode()
+    row = row.replace(
+        classes=masks.classes,
+        class_ids=class_ids,
+        flags=masks.flags,
+        confidence=dict(masks.confidence),
+        model=config.model_label,
+        method=config.method,
+        version=__version__,
+    )
+    return encode_sample(Sample(image, labels, objects, row, name=name, extras=extras), config.classes)

@@ -11,11 +11,11 @@ from __future__ import annotations
 import json
 import shutil
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..config.runs import DatasetConfig
 from ..config.settings import BatchConfig, Config, differences, load_config
@@ -24,9 +24,10 @@ from ..dataset.native import EXTRAS, IMAGES, INSTANCES, MASKS
 from ..dataset.writing import Encoded
 from ..errors import Notice, UserError
 from ..files.image_files import stored_bytes
-from ..files.outputs import BATCHES, CONFIG, LEFTOVER, LOCK, check_outside, open_folder, write_atomic
-from ..files.reading import inside, read_json, read_toml
-from ..rows.row import Row, as_row
+from ..files.names import BATCHES, CONFIG, FAILED, REJECTED
+from ..files.outputs import LEFTOVER, LOCK, check_outside, open_folder, write_atomic
+from ..files.reading import Json, inside, read_json, read_toml
+from ..rows.row import IN_PLACE, Row, as_row
 from ..version import __version__
 
 RUN_FOLDERS = (IMAGES, MASKS, INSTANCES, *EXTRAS)
@@ -42,6 +43,18 @@ class Loaded(NamedTuple):
     """The fingerprint of the model's weights; "" without a model."""
     gpu: str = ""
     """The name of the GPU; "" for other devices."""
+
+
+@dataclass(frozen=True)
+class BatchFile:
+    """A batch's record as it is written."""
+
+    count: int
+    """The batch's number of items."""
+    rows: list[Json]
+    left_out: list[Json]
+    files: list[str]
+    """These three as in `BatchRecord`."""
 
 
 @dataclass
@@ -65,6 +78,37 @@ class BatchRecord:
         self.rows.append(sample.row)
 
 
+@dataclass(frozen=True)
+class RunResult:
+    """The finished output, and what this run did."""
+
+    out: Path
+    rows: Sequence[Row]
+    """The rows of metadata.jsonl."""
+    done: int
+    """The number of items that this run made."""
+    seconds: Mapping[str, float]
+    """Part of the run → its seconds: "loading", "drawing" (network, VAE and capture), "masks", "writing" and others."""
+    left_out: Mapping[str, Sequence[Row]] = field(default_factory=dict)
+    """`Job.left_out_file` → its rows, about what did not become a sample; empty if everything did."""
+    asked: int = 0
+    """The number of items that were asked for, if somebody ended the run early; 0: all are made."""
+
+    @property
+    def rejected(self) -> Sequence[Row]:
+        """The rows of rejected.jsonl."""
+        return self.left_out.get(REJECTED, ())
+
+    @property
+    def failed(self) -> Sequence[Row]:
+        """`photo` and `reason` for each photograph that could not be used."""
+        return self.left_out.get(FAILED, ())
+
+    @property
+    def made(self) -> int:
+        return len(self.rows)
+
+
 def record_path(out: Path, number: int) -> Path:
     return inside(out, f"{BATCHES}/{number:06d}.json")
 
@@ -72,7 +116,7 @@ def record_path(out: Path, number: int) -> Path:
 def commit(out: Path, number: int, record: BatchRecord, count: int) -> None:
     """Mark a batch as finished, by writing its record. Its files must be on the disk. count: its number of items."""
     rows, left_out = ([row.to_json() for row in of] for of in (record.rows, record.left_out))
-    written = {"count": count, "rows": rows, "left_out": left_out, "files": record.files}
+    written = vars(BatchFile(count, rows, left_out, record.files))
     write_atomic(record_path(out, number), json.dumps(written, ensure_ascii=False).encode("utf-8"))
 
 
@@ -81,11 +125,16 @@ def read_record(out: Path, number: int, count: int) -> BatchRecord | None:
     its number of items."""
     with suppress(UserError):
         path = record_path(out, number)
-        read = read_json(path, dict[str, Any])
-        if read.get("count") == count and all((out / name).is_file() for name in read["files"]):
-            rows, left_out = ([as_row(row, str(path)) for row in read[of]] for of in ("rows", "left_out"))
-            return BatchRecord(rows, left_out, read["files"])
+        read = read_json(path, BatchFile)
+        if read.count == count and all((out / name).is_file() for name in read.files):
+            rows, left_out = ([as_row(row, str(path)) for row in of] for of in (read.rows, read.left_out))
+            return BatchRecord(rows, left_out, read.files)
     return None
+
+
+def has_records(out: Path) -> bool:
+    """Whether a batch is finished."""
+    return any((out / BATCHES).glob("*.json"))
 
 
 def config_to_continue(out: Path, config: Config) -> Config:
@@ -106,7 +155,7 @@ def config_to_continue(out: Path, config: Config) -> Config:
         problem = f"not empty, and not an output of SeeDiff (it holds {min(names)}, but no {CONFIG})"
         raise UserError(out, problem, "choose another folder")
     # Without a finished batch, nothing is lost if another configuration begins
-    binds = native.METADATA in names or any((out / BATCHES).glob("*.json"))
+    binds = native.METADATA in names or has_records(out)
     try:
         begun = load_config(out / CONFIG, type(config))
     except UserError:
@@ -161,10 +210,10 @@ def go_on(out: Path, config: BatchConfig, loaded: Loaded) -> None:
     write_atomic(out / CONFIG, config.to_toml(**begun._asdict()).encode("utf-8"))
 
 
-def with_splits(rows: Sequence[Row], out: Path) -> Sequence[Row]:
-    """The rows, each with its `split` in the rows that the output has, as somebody divided the dataset before it
-    grew."""
+def with_written(rows: Sequence[Row], out: Path) -> Sequence[Row]:
+    """The rows of the batches, each with what commands wrote into the output's own row (IN_PLACE), such as its `split`,
+    before the dataset grew."""
     if not (out / native.METADATA).is_file():
         return rows
-    splits = {row.file_name: row.split for row in native.read_rows(out)}
-    return [row.replace(split=splits.get(row.file_name, row.split)) for row in rows]
+    written = {row.file_name: {key: getattr(row, key) for key in IN_PLACE} for row in native.read_rows(out)}
+    return [row.replace(**written.get(row.file_name, {})) for row in rows]

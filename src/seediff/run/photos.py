@@ -1,28 +1,31 @@
-"""What `mask`, `segment` and `predict` share: a job that reads photographs, and lists those that could not be used
-(`PhotoJob`). `mask` and `segment` show them to a model (`SeenPhotoJob`), with a warning that a model for drawings sees
+"""What `mask`, `segment` and `predict` share: the photographs of a run, how they are read, and the classes that a table
+gives them. `mask` and `segment` show them to a model (`PhotoJob`), with a warning that a model for drawings sees
 nothing in photographs."""
 
 from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
+from types import MappingProxyType
 from typing import ClassVar, TypeVar
 
 from ..config.class_names import reading_key
 from ..config.runs import MaskPhotosConfig, PredictConfig, SegmentPhotosConfig
 from ..errors import UserError
 from ..files.messages import plural
-from ..files.photo_files import Photo, find_named
-from ..files.reading import read_csv
+from ..files.names import FAILED
+from ..files.photo_files import Photo, photo_list
+from ..files.reading import composed, read_csv
 from ..models.describe import ModelInfo
 from ..models.short_names import FOR_DRAWINGS, REAL
-from ..rows.row import FAILED, Row, failed_row
-from .job import Job, ModelJob
+from ..rows.row import Row
+from .job import ModelJob
 
 PhotosConfig = TypeVar("PhotosConfig", MaskPhotosConfig, SegmentPhotosConfig, PredictConfig)
 SeenConfig = TypeVar("SeenConfig", MaskPhotosConfig, SegmentPhotosConfig)
@@ -38,6 +41,15 @@ class PhotoSpec:
     photo: Photo
     words: tuple[str, ...]
     """The words that the model looks for in the photograph."""
+
+
+def photo_specs(
+    photos: Iterable[Photo], words: tuple[str, ...] = (), own: Mapping[str, Sequence[str]] = MappingProxyType({})
+) -> list[PhotoSpec]:
+    """The specifications of photographs. words: looked for in each. own: photo name → the words that are looked for in
+    this photograph instead."""
+    found = enumerate(photo_list(photos))
+    return [PhotoSpec(index, photo, tuple(own.get(photo.name, words))) for index, photo in found]
 
 
 def fingerprinted(config: PhotosConfig, specs: Sequence[PhotoSpec], words: tuple[str, ...] = ()) -> PhotosConfig:
@@ -71,33 +83,27 @@ def read_each(
             photos.append(read(spec))
             readable.append(spec)
         except UserError as error:
-            failed.append(failed_row(spec.photo, error))
+            photo = spec.photo
+            # Without the path, because an output must not reveal where its input was
+            reason = error.reason if error.subject == str(photo.path) else str(error)
+            failed.append(Row(photo=photo.file_name, reason=reason))
     return readable, photos, failed
 
 
 @dataclass(frozen=True, eq=False)
-class PhotoJob(Job[PhotosConfig, PhotoSpec]):
-    """A job that reads photographs."""
+class PhotoJob(ModelJob[SeenConfig, PhotoSpec]):
+    """A job that shows photographs to a model of `load_model`, which may look for words in them."""
 
     left_out_file = FAILED
+    product: ClassVar[str]
+    """What the model makes, for messages: "masks" or "segments"."""
+    named: ClassVar[str]
+    """What the job's words are, for messages: "Classes" or "Names"."""
 
     specs: Sequence[PhotoSpec] = ()
 
     def items(self) -> Sequence[PhotoSpec]:
         return self.specs
-
-    def name_of(self, item: PhotoSpec) -> str:
-        return item.photo.name
-
-
-@dataclass(frozen=True, eq=False)
-class SeenPhotoJob(PhotoJob[SeenConfig], ModelJob[SeenConfig, PhotoSpec]):
-    """A `PhotoJob` that shows photographs to a model of `load_model`, which may look for words in them."""
-
-    product: ClassVar[str]
-    """What the model makes, for messages: "masks" or "segments"."""
-    named: ClassVar[str]
-    """What the job's words are, for messages: "Classes" or "Names"."""
 
     @property
     @abstractmethod
@@ -131,9 +137,38 @@ def read_classes_csv(path: Path, photos: Sequence[Photo]) -> dict[str, tuple[str
     """Photo name → its classes, from a table with the columns file and classes. For example, the line `a.jpg,dog;cat`
     gives the photograph a.jpg in the table's folder two classes. Classes are separated by semicolons or commas; files
     may lack their suffix. Raises UserError naming a line."""
-    named = find_named(path, read_csv(path, ("file", "classes")), photos)
+    named = _named_in(path, read_csv(path, ("file", "classes")), photos)
     lists = {photo.name: row["classes"].replace(";", ",").split(",") for photo, row in named}
     return {name: tuple(dict.fromkeys(part.strip() for part in parts if part.strip())) for name, parts in lists.items()}
+
+
+def _named_in(
+    path: Path, rows: Sequence[tuple[int, dict[str, str]]], photos: Sequence[Photo]
+) -> Iterator[tuple[Photo, dict[str, str]]]:
+    """Yields (photograph, row) for each row of a table. The column `file` names a photograph by its path in the folder,
+    or else by its file's name alone.
+
+    path: the table, for messages. rows: (line number, row). photos: all photographs. Raises UserError unless a row
+    names exactly one photograph, and no two rows name the same."""
+    by_path, by_name = defaultdict[str, set[Photo]](set), defaultdict[str, set[Photo]](set)
+    for photo in photos:
+        for name in (photo.name, photo.file_name, photo.path.as_posix()):
+            by_path[composed(name)].add(photo)
+        for name in (photo.path.name, photo.path.stem):
+            by_name[composed(name)].add(photo)
+    taken: set[Photo] = set()
+    for number, row in rows:
+        name = composed(row["file"].strip().replace("\\", "/"))
+        matches = by_path.get(name) or by_name.get(name, set())
+        where = f"{path}, line {number}"
+        file = f"file '{row['file']}'"
+        if len(matches) != 1:
+            raise UserError(where, f"{file} is the name of {len(matches)} photographs given")
+        (photo,) = matches
+        if photo in taken:
+            raise UserError(where, f"{file} appears twice")
+        taken.add(photo)
+        yield photo, row
 
 
 @dataclass(frozen=True)

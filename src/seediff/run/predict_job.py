@@ -15,17 +15,18 @@ from ..dataset.encoding import encode_photo
 from ..dataset.sample import Sample
 from ..dataset.writing import Encoded, encode_sample
 from ..files.image_files import read_photo
-from ..files.photo_files import Photo, find_photos, photo_list
+from ..files.names import FAILED
+from ..files.photo_files import Photo, find_photos
 from ..models.weights import weights_fingerprint
 from ..rows.row import Row
-from ..train.models import read_about
+from ..train.record import check_segmenter, read_about, read_trained_on
 from ..train.stages import image_digest
 from ..version import __version__
 from ..workers import Progress
-from .job import Made, Ready, gpu_of
-from .loop import RunResult, run
-from .output import Loaded
-from .photos import PhotoJob, PhotoSpec, fingerprinted, read_each
+from .job import Job, Made, Ready, gpu_of
+from .loop import run
+from .output import Loaded, RunResult
+from .photos import PhotoSpec, fingerprinted, photo_specs, read_each
 
 
 def predict(
@@ -48,13 +49,21 @@ def predict(
 
 
 @dataclass(frozen=True, eq=False)
-class PredictJob(PhotoJob[PredictConfig]):
+class PredictJob(Job[PredictConfig, PhotoSpec]):
     """Segments photographs with a trained segmenter."""
+
+    left_out_file = FAILED
+    explained = False
+
+    specs: Sequence[PhotoSpec] = ()
+
+    def items(self) -> Sequence[PhotoSpec]:
+        return self.specs
 
     @classmethod
     def of(cls, config: PredictConfig, photos: Iterable[Photo]) -> PredictJob:
         """The job for these photographs."""
-        specs = [PhotoSpec(index, photo, ()) for index, photo in enumerate(photo_list(photos))]
+        specs = photo_specs(photos)
         return cls(fingerprinted(config, specs), specs=specs)
 
     @cached_property
@@ -64,13 +73,9 @@ class PredictJob(PhotoJob[PredictConfig]):
     @cached_property
     def trained_on(self) -> frozenset[str]:
         """The digests of the pictures that the segmenter was trained on."""
-        from ..train.record import read_trained_on  # imports torch
-
         return read_trained_on(Path(self.config.model))
 
     def check(self) -> None:
-        from ..train.predict import check_segmenter  # imports torch
-
         check_segmenter(Path(self.config.model))
 
     def load(self) -> Ready:
@@ -95,4 +100,4 @@ class PredictJob(PhotoJob[PredictConfig]):
             row = row.replace(trained_on=True)
         with self.timer("writing"):
             image = encode_photo(spec.photo.path, pixels)
-            return encode_sample(Sample(image, labels, row=row, name=self.name_of(spec)), self.classes)
+            return encode_sample(Sample(image, labels, row=row, name=spec.photo.name), self.classes)

@@ -20,7 +20,8 @@ from ..dataset.shapes.objects import Objects
 from ..dataset.writing import Encoded, encode_sample
 from ..files.image_files import read_photo
 from ..files.label_maps import IGNORE
-from ..files.photo_files import Photo, photo_list
+from ..files.messages import plural
+from ..files.photo_files import Photo
 from ..models.describe import ModelInfo
 from ..models.load import Model
 from ..models.saving_memory import Offload
@@ -30,8 +31,9 @@ from ..version import __version__
 from ..workers import Progress
 from .engine import Engine
 from .job import EncodeSample, Made, Ready
-from .loop import RunResult, run
-from .photos import PhotoSpec, SeenPhotoJob, fingerprinted, read_each
+from .loop import run
+from .output import RunResult
+from .photos import PhotoJob, PhotoSpec, fingerprinted, photo_specs, read_each
 from .plan import Plan, plan_model
 
 if TYPE_CHECKING:
@@ -60,7 +62,7 @@ def segment_photos(
 
 
 @dataclass(frozen=True, eq=False)
-class SegmentJob(SeenPhotoJob[SegmentPhotosConfig]):
+class SegmentJob(PhotoJob[SegmentPhotosConfig]):
     """Divides photographs into segments, and names the segments."""
 
     product = "segments"
@@ -77,7 +79,7 @@ class SegmentJob(SeenPhotoJob[SegmentPhotosConfig]):
     ) -> SegmentJob:
         """The job for these photographs. config: the model, the method and its constants. photos: as in
         `segment_photos`. info: the model, if it was found already. offload: as in `load_model`."""
-        specs = [PhotoSpec(index, photo, config.names) for index, photo in enumerate(photo_list(photos))]
+        specs = photo_specs(photos, config.names)
         config = fingerprinted(config, specs, config.names)
         return cls(config, info=info, offload=offload, specs=specs)
 
@@ -88,6 +90,13 @@ class SegmentJob(SeenPhotoJob[SegmentPhotosConfig]):
     @property
     def classes(self) -> Sequence[str]:
         return (SEGMENT, *self.words)
+
+    def remarks(self, result: RunResult) -> list[str]:
+        nameless = sum({*row.class_names} <= {SEGMENT} for row in result.rows)
+        if not self.words or not nameless:
+            return []
+        why = f"no word reached --name-threshold {self.config.name_threshold}; a lower one names more, also wrongly"
+        return [f"No segment has a name in {nameless} of {plural(len(result.rows), 'image')}: {why}"]
 
     def plan(self, model: ModelInfo | Model) -> Plan | None:
         reads: Reads | None = None
@@ -157,7 +166,7 @@ class SegmentJob(SeenPhotoJob[SegmentPhotosConfig]):
         )
         with self.timer("writing"):
             image = encode_photo(spec.photo.path, segments.pixels)
-            return encode_sample(Sample(image, labels, objects, row, name=self.name_of(spec)), self.classes)
+            return encode_sample(Sample(image, labels, objects, row, name=spec.photo.name), self.classes)
 
 
 def as_objects(segments: Segments, names: Sequence[SegmentName], classes: Sequence[str]) -> Objects:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -27,7 +26,8 @@ from ..metrics.confusion import confusion, count_classes
 from ..metrics.scores import class_iou, mean_iou
 from ..models.describe import ModelInfo, Preset
 from ..prompts.tokens import split_prompts
-from .plan import check_values, load_planned, plan_model
+from .mask_job import MaskJob
+from .plan import check_values, plan_model
 
 if TYPE_CHECKING:
     import torch
@@ -321,12 +321,9 @@ def classes_shown(
 def load_masker(config: MaskPhotosConfig, info: ModelInfo) -> tuple[PhotoMasker, str]:
     """(masker, weights): a `PhotoMasker` with the loaded model, and the fingerprint of the weights. info: the model.
     Raises UserError."""
-    from ..masks.photos import PhotoMasker
-
-    check_values(config, info)
-    model, weights, plan = load_planned(config, info, partial(plan_model, config))
-    assert plan is not None
-    return PhotoMasker(model, config, plan.capture), weights
+    job = MaskJob(config, info=info)
+    ready = job.load()
+    return job.masker(ready), ready.loaded.weights
 
 
 def evenly(total: int, most: int) -> list[int]:
@@ -338,7 +335,7 @@ def read_labelled(masker: PhotoMasker, index: int, sample: Sample) -> LabelledPh
     """A photograph with its latents and labels. index: its number. Raises UserError if a file
     cannot be read, if the sizes differ, or if no pixel is labelled."""
     photo = sample.image
-    truth = sample.unchecked_labels()
+    truth = sample.raw_labels()
     if photo.shape[:2] != truth.shape:
         height, width = photo.shape[:2]
         rows, columns = truth.shape

@@ -21,17 +21,18 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from ..config.class_names import lone_sides
+from ..config.sets import DOUBT_FOLDS, DOUBT_STEPS
 from ..config.train import TrainConfig
 from ..dataset import native
 from ..dataset.dataset import Dataset
 from ..dataset.sample import Sample
 from ..dataset.split import split_samples
+from ..dataset.writing import replace_rows
 from ..errors import Notice, UserError
 from ..files.label_maps import IGNORE
 from ..files.messages import plural
-from ..files.outputs import CARD, open_folder, write_atomic
-from ..files.reading import read_text, real
-from ..report.card import with_types
+from ..files.outputs import open_folder
+from ..files.reading import real
 from ..rows.row import Row
 from ..rows.values import ids_by_name
 from ..workers import Progress
@@ -39,7 +40,6 @@ from .predict import Segmenter, load_segmenter
 from .run import train
 from .stages import Stage, TrainingData, data_fingerprint
 
-STEPS = 150
 SHARPNESS = 0.1
 """T of the soft minimum: a share that is higher than the lowest by T weighs 1/e."""
 LEAST_USUAL = 0.05
@@ -56,8 +56,8 @@ def cross_fit(
     data: Dataset,
     config: TrainConfig,
     *,
-    steps: int = STEPS,
-    folds: int = 2,
+    steps: int = DOUBT_STEPS,
+    folds: int = DOUBT_FOLDS,
     work: Path | None = None,
     report: Progress = lambda done, total, current: None,
 ) -> list[dict[str, float] | None]:
@@ -72,9 +72,9 @@ def cross_fit(
     """
     samples, classes = data.labelled().samples, data.classes
     report(0, folds * steps, "dividing the samples")
-    shares = {str(part): 1 / folds for part in range(1, folds)}
-    parts = split_samples(samples, classes, shares, seed=config.seed)
-    names = ["train", *shares]
+    others_share = {str(part): 1 / folds for part in range(1, folds)}
+    parts = split_samples(samples, classes, others_share, seed=config.seed)
+    names = ["train", *others_share]
     if folds < 2 or {*parts} != {*names}:
         among = plural(len(samples), "labelled sample")
         raise UserError("folds", f"{folds} must be from 2 to the number of different images in {among}")
@@ -131,8 +131,8 @@ def write_support(
     folder: Path,
     config: TrainConfig,
     *,
-    steps: int = STEPS,
-    folds: int = 2,
+    steps: int = DOUBT_STEPS,
+    folds: int = DOUBT_FOLDS,
     report: Progress = lambda done, total, current: None,
 ) -> list[Row]:
     """Write `support` into the rows of the native dataset `folder`, and return its rows. The trainings are in a hidden
@@ -152,10 +152,7 @@ def write_support(
                 row.replace(support=by_name[row.sample] if row.mask_file_name == masks[row.sample] else None)
                 for row in native.read_rows(folder)
             ]
-            write_atomic(folder / native.METADATA, native.jsonl(made))
-            card = folder / CARD
-            if card.is_file():
-                write_atomic(card, with_types(read_text(card), made).encode("utf-8"))
+            replace_rows(folder, made)
             shutil.rmtree(work)
         return [sample.row for sample in Dataset.open(folder, "native")]
 
@@ -178,9 +175,9 @@ def _compared(sample: Sample, classes: Sequence[str], shares: np.ndarray) -> tup
         ((np.arange(size) + 0.5) * full / size).astype(np.intp) for size, full in zip((h, w), labels.shape, strict=True)
     )
     row, ids = sample.row, ids_by_name(classes)
-    if row.seed is not None and row.named:
+    if row.seed is not None and row.class_names:
         kept = np.zeros(len(shares), bool)
-        kept[[0, *(ids[name] for name in row.named)]] = True
+        kept[[0, *(ids[name] for name in row.class_names)]] = True
         shares = _normalized(shares * kept[:, None, None])
     return shares, labels[np.ix_(rows, columns)]
 

@@ -1,8 +1,8 @@
 """Segmenter networks from transformers. `DESIGNS` has the sizes of every network that can be trained.
 
 `find_weights` says what a training starts from: random numbers, a backbone's weights, or a whole network's weights.
-`build_network` makes the network, `class_scores` computes its scores for every pixel. `read_about` and `load_network`
-read a finished one.
+`build_network` makes the network, `class_scores` computes its scores for every pixel, `load_network` loads a finished
+one.
 
 Class id 0 is the background, a class like any other. Letters: B images, C classes with background, H × W pixels.
 
@@ -13,11 +13,10 @@ would give missing tensors random values with only a warning.
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
-import msgspec
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -33,16 +32,15 @@ from transformers import (
 from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from ..config.class_names import BACKGROUND
-from ..config.train import LARGEST_SIDE, TrainConfig
-from ..dataset.class_lists import check_class_list
+from ..config.train import TrainConfig
 from ..devices import mixed_precision
 from ..errors import UserError, foreign_errors
 from ..files.messages import show_json
-from ..files.reading import fit, read_json
 from ..models.hub import Address, cached_file, fetch_file, fetch_files, hub_files, path_or_address
 from ..models.libraries import import_transformers
-from ..models.no_code import check_parts, check_settings
+from ..models.no_code import check_parts
 from ..models.weights import load_checked
+from .record import read_network_config
 
 TINY_FOLDER = Path(__file__).parent / "tiny"
 """The folder with the package's own backbone, trained by recipes/mini/backbone.py."""
@@ -226,48 +224,6 @@ def class_scores(network: Network, images: torch.Tensor, dtype: str | None = Non
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 FILES = "model*.safetensors"
-BACKBONE_TYPES = ("resnet", "swin")
-"""transformers' `model_type` of the allowed Mask2Former backbones."""
-
-
-class About(msgspec.Struct, frozen=True):
-    """The relevant part of a segmenter's config.json."""
-
-    model_type: str
-    id2label: dict[str, str]
-    """Id → class; "0" is the background."""
-    test_side: Annotated[int, msgspec.Meta(ge=1, le=LARGEST_SIDE)] | None = None
-
-
-def read_about(folder: Path) -> tuple[About, tuple[str, ...]]:
-    """(about, classes): a segmenter's config.json, and its classes without the background. Raises UserError as
-    `read_network_config` does, and for a faulty list of classes."""
-    path = folder / "config.json"
-    about = fit(read_network_config(path, NETWORKS), About, str(path))
-    names = tuple(about.id2label.get(str(i), "") for i in range(len(about.id2label)))
-    if len(names) < 2 or "" in names:
-        raise UserError(path, f"id2label must name 0, 1, 2, … in turn, not {show_json(about.id2label)}")
-    if names[0] != BACKGROUND:
-        problem = f"class 0 must be '{BACKGROUND}', not {show_json(names[0])}"
-        raise UserError(path, problem, "only segmenters of `seediff train` can be used")
-    check_class_list(names[1:], f"{path}: id2label")
-    return about, names[1:]
-
-
-def read_network_config(path: Path, kinds: Collection[str]) -> dict[str, Any]:
-    """The contents of a network's config.json. kinds: the allowed `model_type`s. Raises UserError for another one, for
-    a backbone outside BACKBONE_TYPES, and for settings that would run foreign code or read other files."""
-    settings = read_json(path, dict[str, Any])
-    kind = settings.get("model_type")
-    if kind not in tuple(kinds):
-        raise UserError(path, f"model_type = {show_json(kind)} must be {' or '.join(map(repr, kinds))}")
-    check_settings(path, settings)
-    backbone = settings.get("backbone_config") or {}
-    if not isinstance(backbone, dict) or backbone.get("model_type", "swin") not in BACKBONE_TYPES:
-        raise UserError(path, f"model_type of backbone_config = {show_json(backbone)} must be resnet or swin")
-    if settings.get("backbone") is not None:
-        raise UserError(path, f"backbone = {show_json(settings['backbone'])} names another model", "remove that key")
-    return settings
 
 
 def load_network(kind: Any, source: str, *, initial: bool = False, **options: Any) -> Any:

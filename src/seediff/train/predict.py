@@ -16,11 +16,10 @@ from ..config.train import LARGEST_SIDE
 from ..dataset.split import positions_of
 from ..devices import check_device, default_device
 from ..errors import UserError
-from ..files.outputs import check_unused
 from ..masks.arithmetic import highest
 from .data import PAD
-from .models import NETWORKS, Network, class_scores, load_network, read_about
-from .record import CHECKPOINT, LOSSES
+from .models import NETWORKS, Network, class_scores, load_network
+from .record import check_segmenter, read_about
 
 STRIDE = 32
 """A picture's sides are padded with grey to multiples of 32 pixels, the side of a network's coarsest feature."""
@@ -144,16 +143,3 @@ def load_segmenter(folder: Path | str, device: str | None = None, dtype: str | N
     about, names = read_about(folder)
     network = load_network(NETWORKS[about.model_type], str(folder)).to(device).eval()
     return Segmenter(network, names, about.test_side or 512, device, dtype)
-
-
-def check_segmenter(folder: Path) -> Path:
-    """The folder. Raises UserError if it has no finished segmenter."""
-    if not folder.is_dir():
-        raise UserError(folder, "no such folder")
-    if not (folder / "config.json").is_file():
-        if (folder / CHECKPOINT).is_file() or (folder / LOSSES).is_file():
-            check_unused(folder)
-            fix = "run the same `seediff train` command to continue it"
-            raise UserError(folder, "its training is not finished", fix)
-        raise UserError(folder, "has no config.json", "name the --out folder of a finished `seediff train`")
-    return folder

@@ -2,33 +2,42 @@
 which is the losses of every step. A training continues from it alone (`find_state`, `load_checkpoint`); the files for
 people are written from its contents (views.py). Random numbers need no state, because every step has its own seed.
 
-trained_on.txt, beside it, says which pictures the network knows.
+trained_on.txt, beside it, says which pictures the network knows. Of a finished segmenter, config.json says what it is.
+All of this is read without torch, which takes seconds to import.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import numpy as np
-import torch
-from torch import nn
 
+from ..config.class_names import BACKGROUND
 from ..config.settings import differences, load_config
-from ..config.train import TrainConfig, with_device
+from ..config.train import BACKBONES, LARGEST_SIDE, TrainConfig, with_device
+from ..dataset.class_lists import check_class_list
 from ..dataset.sample import Sample
 from ..errors import UserError, foreign_errors
 from ..files.messages import show_json
-from ..files.outputs import CARD, CONFIG, check_outside, write_atomic
-from ..files.reading import read_json, read_lines
+from ..files.names import CARD, CONFIG
+from ..files.outputs import check_outside, write_atomic
+from ..files.reading import fit, read_json, read_lines
 from ..files.tensors import read_header, write_tensors
+from ..models.no_code import check_settings
 from .stages import image_digest
 
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+ABOUT = "config.json"
+"""A finished segmenter's file, which says what it is (`About`)."""
 LOSSES = "losses.csv"
 RECORD = "training.json"
 TRAINED_ON = "trained_on.txt"
@@ -85,6 +94,8 @@ def write_checkpoint(
     path: Path, trainee: nn.Module, optimizer: torch.optim.Optimizer, state: TrainingProgress, history: np.ndarray
 ) -> None:
     """Write a checkpoint atomically: a killed run leaves the previous one. history: see HISTORY."""
+    import torch
+
     tensors = {HISTORY: torch.from_numpy(history)}
     tensors |= {f"trainee.{name}": value for name, value in trainee.state_dict().items()}
     for number, moments in optimizer.state_dict()["state"].items():
@@ -167,3 +178,66 @@ def find_state(out: Path, config: TrainConfig, new: TrainingProgress) -> Trainin
         fix = "choose another folder, or give the same options and data as before"
         raise UserError(out, f"holds another training ({'; '.join(changed)})", fix)
     return state
+
+
+# A finished segmenter.
+
+BACKBONE_TYPES = ("resnet", "swin")
+"""transformers' `model_type` of the allowed Mask2Former backbones."""
+
+
+class About(msgspec.Struct, frozen=True):
+    """The relevant part of a segmenter's config.json."""
+
+    model_type: str
+    id2label: dict[str, str]
+    """Id → class; "0" is the background."""
+    test_side: Annotated[int, msgspec.Meta(ge=1, le=LARGEST_SIDE)] | None = None
+
+
+def read_about(folder: Path) -> tuple[About, tuple[str, ...]]:
+    """(about, classes): a segmenter's config.json, and its classes without the background. Raises UserError as
+    `read_network_config` does, and for a faulty list of classes."""
+    path = folder / ABOUT
+    about = fit(read_network_config(path, BACKBONES), About, str(path))
+    names = tuple(about.id2label.get(str(i), "") for i in range(len(about.id2label)))
+    if len(names) < 2 or "" in names:
+        raise UserError(path, f"id2label must name 0, 1, 2, … in turn, not {show_json(about.id2label)}")
+    if names[0] != BACKGROUND:
+        problem = f"class 0 must be '{BACKGROUND}', not {show_json(names[0])}"
+        raise UserError(path, problem, "only segmenters of `seediff train` can be used")
+    check_class_list(names[1:], f"{path}: id2label")
+    return about, names[1:]
+
+
+def read_network_config(path: Path, kinds: Collection[str]) -> dict[str, Any]:
+    """The contents of a network's config.json. kinds: the allowed `model_type`s. Raises UserError for another one, for
+    a backbone outside BACKBONE_TYPES, and for settings that would run foreign code or read other files."""
+    settings = read_json(path, dict[str, Any])
+    kind = settings.get("model_type")
+    if kind not in tuple(kinds):
+        raise UserError(path, f"model_type = {show_json(kind)} must be {' or '.join(map(repr, kinds))}")
+    check_settings(path, settings)
+    backbone = settings.get("backbone_config") or {}
+    if not isinstance(backbone, dict) or backbone.get("model_type", "swin") not in BACKBONE_TYPES:
+        raise UserError(path, f"model_type of backbone_config = {show_json(backbone)} must be resnet or swin")
+    if settings.get("backbone") is not None:
+        raise UserError(path, f"backbone = {show_json(settings['backbone'])} names another model", "remove that key")
+    return settings
+
+
+def is_training(folder: Path) -> bool:
+    """Whether a folder is of a training, finished or not."""
+    return any((folder / name).is_file() for name in (ABOUT, CHECKPOINT, LOSSES))
+
+
+def check_segmenter(folder: Path) -> Path:
+    """The folder. Raises UserError if it has no finished segmenter."""
+    if not folder.is_dir():
+        raise UserError(folder, "no such folder")
+    if not (folder / ABOUT).is_file():
+        if is_training(folder):
+            fix = "run the same `seediff train` command to continue it"
+            raise UserError(folder, "its training is not finished", fix)
+        raise UserError(folder, "has no config.json", "name the --out folder of a finished `seediff train`")
+    return folder

@@ -37,7 +37,8 @@ from ..dataset import native
 from ..dataset.sample import Sample
 from ..drawing.charts import can_draw
 from ..errors import Notice, UserError
-from ..files.outputs import CARD, CONFIG, open_folder, write_atomic
+from ..files.names import CARD, CONFIG
+from ..files.outputs import open_folder, write_atomic
 from ..files.tensors import write_tensors
 from ..metrics.confusion import confusion, count_classes
 from ..metrics.scores import class_iou, mean_iou
@@ -160,28 +161,24 @@ def _result(out: Path, state: TrainingProgress, seconds: float, images: int) -> 
     return TrainResult(out, state.step, miou, state.best_step, seconds, images / max(seconds, 1e-9))
 
 
+@dataclass(eq=False)
 class _Training:
-    """One run of a training: everything that its steps share."""
+    """One run of a training: everything that its steps share. What is not described is as in `train`."""
 
-    def __init__(
-        self,
-        config: TrainConfig,
-        data: TrainingData,
-        steps_between: Sequence[int],
-        out: Path,
-        state: TrainingProgress,
-        save_every: int,
-        keep: Callable[[int], None],
-    ) -> None:
-        """config: with the device. steps_between: from `validation_steps`. state: where the training begins; the run
-        changes it. The others: as in `train`."""
-        self.config = config
-        self.data = data
-        self.steps_between = steps_between
-        self.out = out
-        self.state = state
-        self.save_every = save_every
-        self.keep = keep
+    config: TrainConfig
+    """With the device."""
+    data: TrainingData
+    steps_between: Sequence[int]
+    """From `validation_steps`."""
+    out: Path
+    state: TrainingProgress
+    """Where the training begins; the run changes it."""
+    save_every: int
+    keep: Callable[[int], None]
+
+    def __post_init__(self) -> None:
+        config = self.config
+        data = self.data
         self.counts = [stage.step_count(config.batch_size) for stage in data.stages]
         self.history: list[Sequence[float]] = []
         """A row for each step taken, from `step_numbers`."""

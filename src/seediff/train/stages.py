@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..config.class_names import check_meaning
-from ..config.train import TrainConfig
+from ..config.train import TrainConfig, TrainingOptions
 from ..dataset.class_lists import check_class_list
 from ..dataset.dataset import Dataset
 from ..dataset.merge import missing_classes, missing_notes
@@ -88,54 +88,42 @@ class TrainingData:
         return lines
 
 
-def open_training(
-    data: Sequence[Data],
-    *,
-    epochs: float | None = None,
-    steps: int | None = None,
-    finetune: Sequence[Data] = (),
-    finetune_epochs: float | None = None,
-    finetune_steps: int | None = None,
-    validation: Data | None = None,
-    validation_share: float | None = None,
-    classes: Sequence[str] | None = None,
-    split: str | None = None,
-    with_rejected: bool = False,
-) -> TrainingData:
+def open_training(data: Sequence[Data], **options: Any) -> TrainingData:
     """Open datasets and make the stage `train`, and the stage `finetune` if there are datasets for it.
 
-    data: the datasets of the first stage; a dataset that is named twice counts twice. epochs, steps: the stage's
-    length, in one of the two; default: 10 epochs. finetune, finetune_epochs, finetune_steps: the same for the second
-    stage. validation: a dataset for validation; if it has a `val` part, only that part is used. validation_share: the
-    share of the first dataset that is kept for validation instead. Without both, the `val` parts of all datasets are
-    for validation. classes: None: those of every dataset, in the order of the first. split: the parts to
-    train on, separated by commas; None: all but `val` and `test`. with_rejected: use samples that people rejected, too.
-    Raises UserError, also for datasets with different classes without `classes`, and for a dataset with unclear parts
-    (`check_parts`) without `split`.
+    data: the datasets of the first stage; a dataset that is named twice counts twice. options: fields of
+    `TrainingOptions` (config/train.py). A stage has 10 epochs unless they say otherwise. Of a dataset for validation
+    that has a `val` part, only that part is used. Without `classes`, they are those of every dataset, in the order of
+    the first. Raises UserError, also for datasets with different classes without `classes`, and for a dataset with
+    unclear parts (`check_parts`) without `split`.
     """
+    how = TrainingOptions(**options)
+    finetune: Sequence[Data] = how.finetune
+    validation: Data | None = how.validation
+    split = how.split
     if not data:
         raise UserError("no data: name the folder of a dataset")
-    if validation is not None and validation_share is not None:
-        problem = f"{validation_share} is given together with other validation sets"
+    if validation is not None and how.validation_share is not None:
+        problem = f"{how.validation_share} is given together with other validation sets"
         raise UserError("validation_share", problem, "give one of the two")
-    if not finetune and (finetune_epochs, finetune_steps) != (None, None):
+    if not finetune and (how.finetune_epochs, how.finetune_steps) != (None, None):
         raise UserError("finetune_epochs and finetune_steps", "need a second stage", "name its datasets as finetune")
 
     # 1. The datasets, and one class list for all of them
     sources = [*data, *finetune]
     if validation is not None:
         sources.append(validation)
-    sets = open_sets(sources, split, with_rejected)
-    names = class_list([*sets.values()], classes)
+    sets = open_sets(sources, split, how.with_rejected)
+    names = class_list([*sets.values()], how.classes)
     renumbered = {source: as_classes(dataset, names) for source, dataset in sets.items()}
 
     # 2. The samples for training, of each set, and for validation
     train = {source: trained_on(items, split) for source, items in renumbered.items()}
     if validation is not None:
         validated = _of_part(renumbered[validation], "val") or renumbered[validation]
-    elif validation_share is not None:
+    elif how.validation_share is not None:
         # Also where this dataset is named again
-        train[data[0]], validated = _split_off(renumbered[data[0]], split, names, validation_share)
+        train[data[0]], validated = _split_off(renumbered[data[0]], split, names, how.validation_share)
     else:
         marked = _of_part(chain.from_iterable(renumbered.values()), "val")
         # A dataset may be named in two ways; its samples are for validation only once
@@ -148,10 +136,10 @@ def open_training(
 
     # 3. The stages
     first = list(chain.from_iterable(train[source] for source in data))
-    stages = [Stage(first, names, *_length(epochs, steps))]
+    stages = [Stage(first, names, *_length(how.epochs, how.steps))]
     if finetune:
         second = list(chain.from_iterable(train[source] for source in finetune))
-        stages.append(Stage(second, names, *_length(finetune_epochs, finetune_steps), name="finetune"))
+        stages.append(Stage(second, names, *_length(how.finetune_epochs, how.finetune_steps), name="finetune"))
     return TrainingData(names, tuple(stages), tuple(validated), [*sets.values()])
 
 

@@ -102,8 +102,11 @@ def test_cutouts_follow_the_mask_or_soft_masks_unless_the_mask_was_replaced(tmp_
     done = export("cutouts", ("cat", "a/dog"), given, tmp_path / "out", soft=True)
     files = ["README.md", "a_dog/corrected.png", "a_dog/trip/soft.png", "cat/corrected.png", "cat/trip/soft.png"]
     assert names(tmp_path / "out") == files
-    assert (done.samples, done.files) == (3, 5)
-    assert done.notes == ("2 samples without soft masks that describe the mask: cut out along the mask",)
+    assert (done.samples, done.files) == (2, 5)
+    assert done.notes == (
+        "1 sample without a class: left out",
+        "2 samples without soft masks that describe the mask: cut out along the mask",
+    )
     assert alpha(tmp_path / "out/cat/trip/soft.png") == [64, 128, 255, 128, 0, 0]  # not the dog's pixels
     assert alpha(tmp_path / "out/cat/corrected.png") == edge
     assert alpha(tmp_path / "out/a_dog/trip/soft.png") == [0, 0, 0, 42, 212, 255]

@@ -29,15 +29,16 @@ def write(export: Export) -> None:
         hard += soft and not all(placed.sample.is_soft(class_id) for class_id, _ in placed.encoded)
         for class_id, data in placed.encoded:
             export.put(f"{folders[class_id]}/{placed.name}.png", data)
+    export.count(export.left_out.total(), "sample without a class: left out")
     export.count(hard, "sample without soft masks that describe the mask: cut out along the mask")
 
 
-def cut(sample: Sample, labels: np.ndarray, soft: bool) -> list[tuple[int, bytes]]:
-    """(class id, bytes of a PNG) for each class that a sample shows. labels: its label map (H, W). soft: as in
-    `ExportOptions`."""
+def cut(sample: Sample, labels: np.ndarray, soft: bool) -> list[tuple[int, bytes]] | None:
+    """(class id, bytes of a PNG) for each class that a sample shows; None if it shows none. labels: its label map
+    (H, W). soft: as in `ExportOptions`."""
     image = sample.image
     cutouts = list[tuple[int, bytes]]()
     for class_id in np.unique(labels[labels % IGNORE > 0]).tolist():
         level = sample.soft_level(class_id) if soft and sample.is_soft(class_id) else None
         cutouts.append((class_id, png(cut_out(image, labels, class_id, level))))
-    return cutouts
+    return cutouts or None

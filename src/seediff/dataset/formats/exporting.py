@@ -20,7 +20,8 @@ from ...config.class_names import IGNORED, check_meaning, reserved_id
 from ...errors import UserError
 from ...files.label_maps import IGNORE, voc_palette
 from ...files.messages import Notes, first_of, plural
-from ...files.outputs import CARD, check_free, put, stage_output
+from ...files.names import CARD
+from ...files.outputs import check_free, put, stage_output
 from ...report.card import dataset_card
 from ...report.set_summary import SetFacts, summarize
 from ...rows.row import Row
@@ -42,7 +43,7 @@ TINY = 10
 def least_area(sample: Sample, labels: np.ndarray, min_area: MinArea) -> int:
     """The fewest pixels of a piece of a sample that is written; 1 if a person divided its objects, which are all meant.
     labels: its label map (H, W)."""
-    if sample.row.decided.divided:
+    if sample.row.review_or_empty.divided:
         return 1
     if min_area != "auto":
         return min_area
@@ -158,7 +159,8 @@ class Export(Notes):
 
     def placed(self, encode: Callable[..., Any], **options: Any) -> Iterator[Placed]:
         """Yields each sample, ready to be written. encode: a function of a module, because it may run in another
-        process. It is called as `encode(sample, labels, **options)`, with the sample's label map (H, W)."""
+        process. It is called as `encode(sample, labels, **options)`, with the sample's label map (H, W); a sample for
+        which it returns None is left out."""
         encode = partial(_encoded, self.classes, partial(encode, **options))
         work = self.stack.enter_context(in_order(encode, self.workers, chunk=CHUNK))
         taken: set[str] = set()
@@ -171,8 +173,10 @@ class Export(Notes):
                 keep = ", ".join(each for each, one in FORMATS.items() if one.looked_for and not one.flat)
                 raise UserError("samples", problem, f"rename one; formats that keep folders: {keep}")
             check_name(name, taken)
-            if encoded is not None:
-                self.rows.append(sample.row.showing(shown).replace(split=split))
+            if encoded is None:
+                self.left_out[split] += 1
+                continue
+            self.rows.append(sample.row.showing(shown).replace(split=split))
             yield Placed(name, split, sample, height, width, encoded)
 
     def see(self, sample: Sample, areas: Sequence[int]) -> None:

@@ -256,7 +256,7 @@ def draw(sample: Sample, labels: np.ndarray, names: Mapping[int, str]) -> list[J
     corrected the mask, because the row's values describe the earlier mask.
     """
     row = sample.row
-    scores = {} if row.decided.corrected else {**(row.presence or {}), **(row.confidence or {})}
+    scores = {} if row.review_or_empty.corrected else {**(row.presence or {}), **(row.confidence or {})}
     size = {"original_width": labels.shape[1], "original_height": labels.shape[0], "image_rotation": 0}
     results: list[Json] = []
     for class_id, inside, (left, top, right, bottom) in written_masks(sample, labels):

@@ -35,7 +35,7 @@ import numpy as np
 from ...config.class_names import BACKGROUND, MAX_CLASSES
 from ...errors import UserError
 from ...files.label_maps import IGNORE, map_folder
-from ...files.outputs import BATCHES, CONFIG
+from ...files.names import BATCHES, CONFIG
 from ...files.photo_files import named_images
 from ...rows.values import SPLITS, part_of
 from .. import native

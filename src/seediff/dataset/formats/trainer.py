@@ -46,9 +46,6 @@ def write(export: Export) -> None:
     silent = 0
     jpegs = 0
     for placed in export.placed(weights, class_ids=class_ids, soft=soft):
-        if placed.encoded is None:
-            export.left_out[placed.split] += 1
-            continue
         png, is_soft = placed.encoded
         hard += soft and not is_soft
         jpegs += placed.sample.suffix == "jpg"
