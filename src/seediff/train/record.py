@@ -26,7 +26,7 @@ from ..dataset.sample import Sample
 from ..errors import UserError, foreign_errors
 from ..files.messages import show_json
 from ..files.names import CARD, CONFIG
-from ..files.outputs import check_outside, write_atomic
+from ..files.outputs import check_outside, check_unused, write_atomic
 from ..files.reading import fit, read_json, read_lines
 from ..files.tensors import read_header, write_tensors
 from ..models.no_code import check_settings
@@ -237,6 +237,7 @@ def check_segmenter(folder: Path) -> Path:
         raise UserError(folder, "no such folder")
     if not (folder / ABOUT).is_file():
         if is_training(folder):
+            check_unused(folder)
             fix = "run the same `seediff train` command to continue it"
             raise UserError(folder, "its training is not finished", fix)
         raise UserError(folder, "has no config.json", "name the --out folder of a finished `seediff train`")
