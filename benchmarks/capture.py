@@ -38,7 +38,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from seediff.attention.network import record_attention
 from seediff.attention.plan import plan_capture
 from seediff.attention.recorder import AttentionRecorder
-from seediff.models.load import Model
+from seediff.models.registry import Model
 
 NARROW: Mapping[str, Mapping[str, Any]] = {
     "sd2-base": {"block_out_channels": (192, 320, 640, 640), "attention_head_dim": (3, 5, 10, 10)},

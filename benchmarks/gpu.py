@@ -47,7 +47,7 @@ from on_gpu.segments_and_masks import measure_work, works
 from on_gpu.tiles import LAYERS, TILES, TINY, price, tune
 
 from seediff.devices import check_device, default_device, default_dtype, has_bfloat16
-from seediff.models.load import load_model
+from seediff.models.registry import load_model
 from seediff.models.saving_memory import Offload, check_offload, move_to
 
 MODELS = (

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from seediff import GenerateConfig
-from seediff.models.load import LoadOptions, load_model
+from seediff.models.registry import LoadOptions, load_model
 from seediff.run.generate_job import GenerateJob
 
 

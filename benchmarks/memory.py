@@ -53,7 +53,7 @@ def drawing(twin: str, way: str, steps: int, positions: int) -> dict[str, float]
     from on_gpu.drawing import Draws
 
     from seediff.attention.plan import plan_capture
-    from seediff.models.load import load_model
+    from seediff.models.registry import load_model
 
     save: Callable[[Path], Path] = {"unet": partial(save_unet, second=True), "flux": save_flux}[twin]
     with tempfile.TemporaryDirectory() as folder:

@@ -118,7 +118,7 @@ def mini_folder(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def sd1_model(sd1_folder):
-    from seediff.models.load import load_model
+    from seediff.models.registry import load_model
 
     return load_model(str(sd1_folder), device="cpu")
 
@@ -130,14 +130,14 @@ def sd1_pipe(loaded):
 
 @pytest.fixture(scope="session")
 def sd2_model(sd2_folder):
-    from seediff.models.load import load_model
+    from seediff.models.registry import load_model
 
     return load_model(str(sd2_folder), device="cpu")
 
 
 @pytest.fixture(scope="session")
 def mini_model(mini_folder):
-    from seediff.models.load import load_model
+    from seediff.models.registry import load_model
 
     return load_model(str(mini_folder), device="cpu")
 
@@ -166,7 +166,7 @@ def twin(tmp_path_factory):
 @pytest.fixture(scope="session")
 def loaded(twin):
     """Name of a family's file → a model of its twin of a test's own, which it may change."""
-    from seediff.models.load import load_model
+    from seediff.models.registry import load_model
 
     original = lru_cache(lambda name: load_model(str(twin(name)), device="cpu"))
     return lambda name: replace(original(name), pipe=copy.deepcopy(original(name).pipe))

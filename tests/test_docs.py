@@ -33,7 +33,6 @@ from seediff.cli.line import CommandLine
 from seediff.cli.main import main
 from seediff.dataset.dataset import Dataset
 from seediff.files.photo_files import find_photos
-from seediff.models import load
 from seediff.models.locate import resolve_name
 from seediff.models.short_names import EMBEDDED
 
@@ -59,7 +58,7 @@ WELL = ("README.md", "docs/first.md")
 """What these pages go on with must be drawn well: by `mini` itself. On the others the embedded models are narrow
 twins.
 """
-LOADED = tuple(cache(load.load_model) for _ in range(2))
+LOADED = tuple(cache(registry.load_model) for _ in range(2))
 """Commands share a model."""
 PROGRAM = re.compile(r"(?:\.venv/bin/)?seediff ")
 CSV = {
@@ -247,7 +246,7 @@ RUN = [page for page in PAGES if any(block.tag in ("sh", "python") for block in 
 def test_what_a_page_says_can_be_done(page, twins, tmp_path, capsys, monkeypatch):
     for name, twin in twins.items() if page not in WELL else ():
         monkeypatch.setitem(EMBEDDED, name, twin)
-    monkeypatch.setattr(load, "load_model", LOADED[page in WELL])
+    monkeypatch.setattr(registry, "load_model", LOADED[page in WELL])
     if find_spec("datasets") is not None:  # the user's cache may know the files of an earlier run, which are gone
         monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
     wrong = run_page(page, tmp_path, capsys)

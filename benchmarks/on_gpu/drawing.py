@@ -33,7 +33,7 @@ from seediff.attention.which_rows import Encoded
 from seediff.config.methods import EVERYTHING, MaskConfig, Reads
 from seediff.config.runs import GenerateConfig
 from seediff.models.families.inputs import DrawRequest
-from seediff.models.load import Model
+from seediff.models.registry import Model
 from seediff.prompts.tokens import locate_columns
 from seediff.run.generate_job import generate
 

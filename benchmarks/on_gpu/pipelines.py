@@ -19,8 +19,8 @@ from builders.reference_attention import BOOKS, file_of  # pyright: ignore[repor
 from seediff.attention.see_photos import read_prompts
 from seediff.models.describe import ModelInfo, ModelSettings
 from seediff.models.families import families
-from seediff.models.load import Model, load_model
 from seediff.models.locate import ModelFiles
+from seediff.models.registry import Model, load_model
 from seediff.models.short_names import SHORT_NAMES
 
 TWINS: Mapping[str, Callable[[Path], Path]] = {

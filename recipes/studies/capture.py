@@ -17,7 +17,7 @@ from seediff.attention.see_photos import capture_classes, encode_images, encode_
 from seediff.config.methods import CaptureConfig, CaptureSteps
 from seediff.config.sizes import Size
 from seediff.mini import Scene
-from seediff.models.load import Model
+from seediff.models.registry import Model
 from seediff.prompts.specs import SampleSpec
 
 TIMESTEPS = (50, 150, 250, 350, 450, 550)

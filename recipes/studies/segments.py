@@ -30,7 +30,7 @@ from seediff.files.outputs import check_writable, write_atomic
 from seediff.files.reading import read_json
 from seediff.metrics.matching import contingency, count_matched, match
 from seediff.metrics.scores import Estimate, accuracy, class_iou, mean_estimate, mean_iou, resample
-from seediff.models.load import Model, load_model
+from seediff.models.registry import Model, load_model
 from seediff.segments.labelling import follow_edges, label
 from seediff.segments.make_segments import capture_inputs, propose
 from seediff.view import View

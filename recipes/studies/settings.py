@@ -21,7 +21,7 @@ from seediff.attention.plan import fit_mask
 from seediff.config.methods import METHOD_FACTS, CaptureConfig, MaskConfig
 from seediff.config.settings import check_table, table_values
 from seediff.models.layers import LayerChoice, block_names, by_kind
-from seediff.models.load import Model
+from seediff.models.registry import Model
 
 LAYERS: tuple[LayerChoice, ...] = ("all", "up", "last", "up/last")
 SHARES = (None, "text")

@@ -24,7 +24,7 @@ from seediff.errors import UserError
 from seediff.files.image_files import compress_image
 from seediff.files.outputs import check_writable, write_atomic
 from seediff.mini import CLASS_IDS, Scene
-from seediff.models.load import load_model
+from seediff.models.registry import load_model
 
 from .capture import Captured, captured
 from .markdown import sections

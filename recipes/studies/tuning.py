@@ -21,7 +21,7 @@ from seediff.config.methods import METHOD_FACTS, CaptureConfig, MaskConfig, leve
 from seediff.errors import UserError
 from seediff.files.reading import read_json
 from seediff.mini import Scene
-from seediff.models.load import Model
+from seediff.models.registry import Model
 
 from .capture import captured
 from .score import exact_masks, refined_masks, small_masks, sweep, winners

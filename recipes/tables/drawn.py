@@ -35,7 +35,7 @@ from seediff.files.names import CONFIG
 from seediff.files.outputs import write_atomic
 from seediff.files.reading import file_of
 from seediff.models.describe import ModelInfo, check_known_classes
-from seediff.models.load import LoadOptions, Model, check_options
+from seediff.models.registry import LoadOptions, Model, check_options
 from seediff.prompts.specs import class_groups, sample_seed
 from seediff.report.set_summary import SetFacts
 from seediff.rows.row import Row, each_row

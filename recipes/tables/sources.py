@@ -27,8 +27,8 @@ from seediff.dataset.sample import Sample
 from seediff.errors import UserError, first_line
 from seediff.files.photo_files import walk
 from seediff.mini import CLASSES
-from seediff.models.load import LoadOptions
 from seediff.models.locate import resolve_name
+from seediff.models.registry import LoadOptions
 
 from .definition import HeldOut, Source
 from .drawn import SetConfig, draw_set, labelled

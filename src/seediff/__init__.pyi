@@ -12,7 +12,7 @@ from .files.photo_files import find_photos as find_photos
 from .masks.make_masks import make_masks as make_masks
 from .masks.own_methods import register_method as register_method
 from .models.families import register_family as register_family
-from .models.load import load_model as load_model
+from .models.registry import load_model as load_model
 from .run.generate_job import generate as generate
 from .run.mask_job import mask_photos as mask_photos
 from .run.predict_job import predict as predict

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from seediff.models.load import Model
+from seediff.models.registry import Model
 
 Probabilities = Callable[[Any, torch.Tensor, dict[str, Any]], torch.Tensor]
 """(attention module in float64, hidden states, its other arguments) → (B, H, S, S or T), queries and keys in the order

@@ -33,7 +33,7 @@ from seediff.attention.probabilities import Scores, Scratch, Target, add_probabi
 from seediff.cli.main import main  # noqa: E402
 from seediff.errors import Notice  # noqa: E402
 from seediff.files.reading import read_toml  # noqa: E402
-from seediff.models.load import load_model  # noqa: E402
+from seediff.models.registry import load_model  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from on_gpu.segments_and_masks import works  # noqa: E402

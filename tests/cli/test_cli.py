@@ -237,7 +237,7 @@ def test_words_that_a_small_model_was_never_taught(tmp_path, capsys):
 def test_heat_maps_that_cannot_be_are_refused_before_the_model_is_loaded(
     tmp_path, capsys, mini_folder, monkeypatch, prompt, more, said
 ):
-    monkeypatch.setattr("seediff.models.load.load", lambda *_, **__: pytest.fail("loaded"))
+    monkeypatch.setattr("seediff.models.registry.load", lambda *_, **__: pytest.fail("loaded"))
     line = ["heatmap", prompt, "--model", str(mini_folder), *more, "--out", str(tmp_path / "heat")]
     assert main(line) == 2
     assert said in capsys.readouterr().err

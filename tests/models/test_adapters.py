@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from seediff.models import hub as names
 from seediff.models import pipeline
-from seediff.models.load import load_model
+from seediff.models.registry import load_model
 from seediff.prompts.specs import SampleSpec
 
 

@@ -11,9 +11,9 @@ from builders.single_files import rewrite, save_single_file
 from seediff.cli.main import main
 from seediff.models import single_file
 from seediff.models.describe import describe_here
-from seediff.models.load import load_model
 from seediff.models.locate import locate
 from seediff.models.pipeline import Parts
+from seediff.models.registry import load_model
 from seediff.models.single_file import SingleFile
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"

@@ -5,7 +5,7 @@ from builders.plans import plan_of
 from recipes.studies.capture import capture_images
 from seediff.files.label_maps import resize_nearest
 from seediff.mini import CLASS_IDS, load_scenes
-from seediff.models.load import load_model
+from seediff.models.registry import load_model
 from seediff.models.short_names import EMBEDDED
 
 LARGEST = 60e6

@@ -3,7 +3,7 @@ import shutil
 import pytest
 import torch
 
-from seediff.models.load import load_model
+from seediff.models.registry import load_model
 from seediff.models.short_names import EMBEDDED
 from seediff.models.weights import weights_fingerprint
 

@@ -6,7 +6,7 @@ from builders.refusals import user_error
 from builders.single_files import single_file
 from safetensors.torch import save_file
 
-from seediff.models.load import load_model
+from seediff.models.registry import load_model
 from seediff.models.single_file import SingleFile
 
 pytestmark = pytest.mark.slow

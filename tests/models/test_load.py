@@ -12,8 +12,8 @@ from refusals import user_error
 
 from seediff.config.runs import GenerateConfig
 from seediff.models.describe import check_known_classes
-from seediff.models.load import load_model
 from seediff.models.locate import locate, resolve_name
+from seediff.models.registry import load_model
 from seediff.models.short_names import EMBEDDED
 
 SRC = Path(__file__).parents[2] / "src"
@@ -91,7 +91,7 @@ def run_python(*words, cwd=None):
 @pytest.mark.slow
 def test_loading_is_quiet_and_importing_is_light(sd1_folder):
     code = (
-        "import sys, seediff.models.load as r\nassert not {'torch', 'diffusers', 'transformers'} &"
+        "import sys, seediff.models.registry as r\nassert not {'torch', 'diffusers', 'transformers'} &"
         f" set(sys.modules)\nr.load_model({str(sd1_folder)!r}, device='cpu')"
     )
     result = run_python("-c", code)

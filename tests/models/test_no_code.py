@@ -7,7 +7,7 @@ import pytest
 
 from seediff.cli.main import main
 from seediff.models.families import families
-from seediff.models.load import load_model
+from seediff.models.registry import load_model
 
 EVIL = """
 from pathlib import Path

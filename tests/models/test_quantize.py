@@ -3,7 +3,7 @@ import torch
 from builders.families import check_same_numbers
 from builders.refusals import user_error
 
-from seediff.models.load import load_model
+from seediff.models.registry import load_model
 
 PACKAGES = {"nf4": "bitsandbytes", "int8": "torchao"}
 
@@ -33,7 +33,7 @@ def test_maps_are_those_of_the_numbers_that_are_left(kind, twin, loaded):
 
 def test_what_is_refused(twin, monkeypatch):
     folder = str(twin("unet"))
-    monkeypatch.setattr("seediff.models.load.find_spec", lambda name: None)
+    monkeypatch.setattr("seediff.models.registry.find_spec", lambda name: None)
     for kind, package in PACKAGES.items():
         with user_error(rf"quantize: {kind}: needs {package}; pip install 'seediff\[quantize\]'"):
             load_model(folder, device="cpu", quantize=kind)

@@ -9,7 +9,7 @@ from builders.refusals import user_error
 from seediff.attention.see_photos import encode_images
 from seediff.cli.main import main
 from seediff.models import saving_memory
-from seediff.models.load import load_model
+from seediff.models.registry import load_model
 
 
 @pytest.fixture

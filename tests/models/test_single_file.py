@@ -12,8 +12,8 @@ from builders.single_files import FORMATS, rewrite, save_single_file, single_fil
 from safetensors.torch import save_file
 
 from seediff.errors import Notice
-from seediff.models.load import load_model
 from seediff.models.locate import read_index
+from seediff.models.registry import load_model
 from seediff.models.single_file import SingleFile
 
 

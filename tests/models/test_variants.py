@@ -13,7 +13,7 @@ from builders.single_files import rewrite
 
 from seediff.cli.main import main
 from seediff.models.hub import fetch_weights
-from seediff.models.load import load_model
+from seediff.models.registry import load_model
 from seediff.models.weights import chosen_files, has_all
 
 PARTS = ("unet", "vae", "text_encoder")

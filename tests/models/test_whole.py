@@ -7,7 +7,7 @@ import pytest
 from builders.refusals import user_error
 from builders.single_files import rewrite
 
-from seediff.models.load import load_model
+from seediff.models.registry import load_model
 
 FILES = {
     "unet": "diffusion_pytorch_model.safetensors",

@@ -10,7 +10,7 @@ from builders.refusals import user_error
 from builders.single_files import NETWORK, rewrite, single_file
 from safetensors.torch import save_file
 
-from seediff.models.load import load_model
+from seediff.models.registry import load_model
 from seediff.models.weights import check_tensors
 
 

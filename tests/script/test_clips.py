@@ -13,7 +13,7 @@ from builders.same_maps import assert_same_maps
 import seediff
 from seediff.masks import clips
 from seediff.models.families import network_family
-from seediff.models.load import load_model
+from seediff.models.registry import load_model
 
 
 @pytest.fixture(scope="module")

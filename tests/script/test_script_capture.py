@@ -14,7 +14,7 @@ from seediff.config.methods import CaptureConfig, MaskConfig
 from seediff.config.runs import GenerateConfig
 from seediff.errors import Notice
 from seediff.masks import make_masks
-from seediff.models.load import load_model
+from seediff.models.registry import load_model
 from seediff.prompts.tokens import locate_columns
 from seediff.script import results
 from seediff.script.plan import pipeline_constants

@@ -6,7 +6,7 @@ from refusals import user_error
 
 import seediff
 from seediff.errors import Notice
-from seediff.models.load import load_model
+from seediff.models.registry import load_model
 
 LOOK = {"timesteps": (300,), "presence": 0.0}
 

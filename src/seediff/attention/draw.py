@@ -18,7 +18,7 @@ from ..config.sizes import Size
 from ..errors import UserError, foreign_errors, not_finite
 from ..files.image_files import on_white
 from ..models.families.inputs import DrawRequest, Reader
-from ..models.load import Model
+from ..models.registry import Model
 from ..prompts.specs import SampleSpec
 from ..prompts.tokens import Sentence, check_length, locate_columns, readings_of
 from ..view import image_shape

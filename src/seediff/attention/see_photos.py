@@ -20,7 +20,7 @@ from ..errors import UserError, not_finite
 from ..models.families.family import pixels_per_latent
 from ..models.hooks import NetworkInputs
 from ..models.layers import Grid, Kind
-from ..models.load import Model
+from ..models.registry import Model
 from ..prompts.tokens import Sentence, locate_columns
 from .draw import attended_texts
 from .maps import AttentionMaps

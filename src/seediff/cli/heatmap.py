@@ -63,7 +63,7 @@ def heatmap(
     from ..attention.draw import check_steps, draw_noise_in_float32
     from ..config.names_in_texts import things_named
     from ..models.families.inputs import DrawRequest
-    from ..models.load import LoadOptions, load
+    from ..models.registry import LoadOptions, load
     from ..script.capture import capture
     from ..script.results import heat_sheet
     from ..view import image_shape

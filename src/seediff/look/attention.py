@@ -32,7 +32,7 @@ from ..files.reading import Json
 from ..masks.make_masks import Edges, enlarge, label_pixels, refine, soft_masks
 from ..models.describe import ModelInfo, describe_here, describe_model
 from ..models.layers import KINDS, Kind
-from ..models.load import LoadOptions, Model, load
+from ..models.registry import LoadOptions, Model, load
 from ..rows.values import ids_by_name
 from ..view import View, seen_window, view_photo
 from .sample_pictures import Cache, read_image

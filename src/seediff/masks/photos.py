@@ -16,7 +16,7 @@ from ..attention.plan import CapturePlan
 from ..attention.see_photos import batches_by_shape, capture_classes, encode_images, encode_mirrored
 from ..config.runs import MaskPhotosConfig
 from ..files.label_maps import IGNORE
-from ..models.load import Model
+from ..models.registry import Model
 from ..prompts.tokens import split_prompts
 from ..view import View, view_photo
 from .make_masks import Edges, masks_of_view

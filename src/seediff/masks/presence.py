@@ -24,7 +24,7 @@ from ..prompts.tokens import Sentence
 from .arithmetic import TINY, resize
 
 if TYPE_CHECKING:
-    from ..models.load import Model
+    from ..models.registry import Model
 
 TIMESTEP = 150
 """Timestep at which the network sees the noise-free latents."""

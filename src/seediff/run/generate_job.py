@@ -23,7 +23,7 @@ from ..errors import UserError
 from ..files.messages import plural
 from ..files.names import REJECTED
 from ..models.describe import ModelInfo
-from ..models.load import Model
+from ..models.registry import Model
 from ..models.saving_memory import Offload
 from ..prompts.specs import redraw, sample_count, sample_specs
 from ..report.set_summary import SetFacts, count_flags

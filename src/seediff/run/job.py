@@ -29,7 +29,7 @@ from ..dataset import native
 from ..dataset.writing import Encoded, complete_set
 from ..files.names import CARD, PREVIEW
 from ..models.describe import ModelInfo, describe_model
-from ..models.load import Model
+from ..models.registry import Model
 from ..models.saving_memory import Offload
 from ..report.set_summary import SetFacts
 from ..rows.row import Row

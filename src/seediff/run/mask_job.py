@@ -20,7 +20,7 @@ from ..errors import UserError
 from ..files.image_files import read_photo
 from ..files.photo_files import Photo
 from ..models.describe import ModelInfo
-from ..models.load import Model
+from ..models.registry import Model
 from ..models.saving_memory import Offload
 from ..prompts.tokens import split_prompts
 from ..report.set_summary import SetFacts

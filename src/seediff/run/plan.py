@@ -20,8 +20,8 @@ from ..errors import UserError
 from ..files.messages import first_of, show_bytes
 from ..models.describe import ModelInfo, check_known_classes
 from ..models.hub import locate_weights
-from ..models.load import LoadOptions, Model, check_options, load
 from ..models.pipeline import Parts
+from ..models.registry import LoadOptions, Model, check_options, load
 from ..models.saving_memory import Offload, memory_bytes
 from ..models.weights import file_bytes, part_files, weights_fingerprint
 

@@ -23,7 +23,7 @@ from ..files.label_maps import IGNORE
 from ..files.messages import plural
 from ..files.photo_files import Photo
 from ..models.describe import ModelInfo
-from ..models.load import Model
+from ..models.registry import Model
 from ..models.saving_memory import Offload
 from ..prompts.tokens import split_prompts
 from ..rows.row import Row

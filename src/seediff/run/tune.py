@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import torch
 
     from ..masks.photos import PhotoMasker
-    from ..models.load import Model
+    from ..models.registry import Model
     from ..view import View
     from ..workers import Progress
 

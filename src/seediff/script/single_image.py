@@ -20,7 +20,7 @@ from ..files.image_files import ImageInput, as_pixels
 from ..masks.photos import PhotoMasker
 from ..masks.results import MaskResult
 from ..models.describe import ModelInfo
-from ..models.load import LoadOptions, Model
+from ..models.registry import LoadOptions, Model
 from ..run.photos import doubt_line
 from ..run.plan import Plan, check_values, load_planned, plan_model
 from ..segments.make_segments import Segments, make_segments

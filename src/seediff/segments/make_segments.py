@@ -26,7 +26,7 @@ from ..files.label_maps import resize_nearest
 from ..files.messages import plural
 from ..masks.results import as_detections
 from ..models.layers import Grid
-from ..models.load import Model
+from ..models.registry import Model
 from ..view import View
 from .aggregate import aggregate, level_weights
 from .diffcut import capture_features, cut_features

@@ -22,7 +22,7 @@ from ..prompts.tokens import split_prompts
 from ..view import View
 
 if TYPE_CHECKING:
-    from ..models.load import Model
+    from ..models.registry import Model
 
 LEVELS = (1, 2, 4)
 """The levels whose cross-attention is averaged, as divisors of L. On the embedded model's tuning scenes, all three

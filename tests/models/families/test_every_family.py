@@ -39,7 +39,7 @@ from seediff.masks.presence import denoising_errors
 from seediff.models.families import families
 from seediff.models.families.qwen_image import QWEN_IMAGE_21
 from seediff.models.layers import KINDS, block_names
-from seediff.models.load import load_model
+from seediff.models.registry import load_model
 
 PAGE = TABLE_PAGE.read_text(encoding="utf-8")
 

@@ -5,7 +5,7 @@ from builders.reference_attention import ALIKE, BOOKS, sweep
 
 from seediff.attention import running_maps
 from seediff.models.describe import describe_here
-from seediff.models.load import load_model
+from seediff.models.registry import load_model
 
 pytestmark = pytest.mark.slow
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from seediff.attention.see_photos import encode_images
 from seediff.config.runs import GenerateConfig
-from seediff.models.load import load_model
+from seediff.models.registry import load_model
 
 pytestmark = pytest.mark.slow
 

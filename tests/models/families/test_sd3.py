@@ -6,7 +6,7 @@ from builders.reference_attentions.sd3 import save_sd3
 from seediff.attention.see_photos import capture_clean, encode_images, read_prompts
 from seediff.config.methods import EVERYTHING, CaptureConfig
 from seediff.masks.presence import denoising_errors
-from seediff.models.load import load_model
+from seediff.models.registry import load_model
 
 N = 16 * 16
 
