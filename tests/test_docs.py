@@ -33,6 +33,7 @@ from seediff.cli.line import CommandLine
 from seediff.cli.main import main
 from seediff.dataset.dataset import Dataset
 from seediff.files.photo_files import find_photos
+from seediff.models import registry
 from seediff.models.locate import resolve_name
 from seediff.models.short_names import EMBEDDED
 
