@@ -11,6 +11,8 @@ CLASS = re.compile(r"^((\w+\.)*[A-Z]\w*(Error|Exception): *)+")
 LONGEST = 300
 """Characters of another library's or the user's text in a message."""
 LONGEST_MESSAGE = 2000
+BELOW = "\n  "
+"""What begins each further line of a message."""
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]|\r(?!\n)")
 """Matches control characters (except tabs and line ends), characters that change the writing direction, and
 surrogates."""

@@ -9,14 +9,16 @@ from seediff.errors import UserError
 
 @contextmanager
 def user_error(message):
-    """What is inside ends with a `UserError` of one line, in which the regular expression `message` is found."""
+    """What is inside ends with a `UserError` of one line, perhaps with others below it, in which the regular expression
+    `message` is found."""
     with pytest.raises(UserError, match=message) as caught:
         yield caught
-    assert "\n" not in str(caught.value)
+    assert all(line.startswith(" ") for line in str(caught.value).splitlines()[1:])
 
 
 def refused(capsys, *words, code=2):
-    """The one line on stderr with which a command line of these words, or lines of words, ends; nothing is on stdout
+    """The one line on stderr, perhaps with others below it, with which a command line of these words, or lines of
+    words, ends; nothing is on stdout
     but what was to be made.
     """
     from seediff.cli.main import main
@@ -26,5 +28,5 @@ def refused(capsys, *words, code=2):
     out, err = capsys.readouterr()
     assert out == "" or (out.removeprefix("Would ").startswith("make: ") and out.count("\n") == 1)
     assert err.startswith("seediff: ")
-    assert err.count("\n") == 1
+    assert all(line.startswith("  ") for line in err.splitlines()[1:])
     return err

@@ -132,4 +132,4 @@ def test_no_attention_is_expected_of_a_picture_without_a_class(pets):
         save_file({"maps": np.zeros(1, np.float32)}, pets / f"attention/{number:06d}.safetensors")
     (pets / "masks/000002.png").write_bytes(encode_mask(np.zeros((24, 32), np.uint8)))
     edit(pets, 2, classes=[], class_ids=[], area={})
-    assert kinds(pets) == []
+    assert kinds(pets) == [("warning", "empty", "metadata.jsonl")]

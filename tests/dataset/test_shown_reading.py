@@ -1,6 +1,7 @@
 """How sets are understood: what a reading says, and what is counted as left out."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -59,7 +60,9 @@ def test_what_vanishes_is_counted(tmp_path, format_, capsys):
     write_case(f"{format_}: {WITHOUT_PIXELS}", tmp_path / "in")
     for workers in (1, 2)[: 1 + (format_ == "coco")]:
         run(f"import {tmp_path}/in --out {tmp_path}/out{workers} --workers {workers}")
-        assert "note: 2 shapes without a pixel" in capsys.readouterr().out
+        assert re.search(r"note: 2 shapes without a pixel.*\(\w(, \w)?\)", capsys.readouterr().out)
+        said = json.loads((tmp_path / f"out{workers}/reading.json").read_text())
+        assert all(line in said["left_out"] for line in said["named"])
     assert contents(tmp_path / "out1") == contents(tmp_path / f"out{workers}")
     write_case(f"{format_}: {ONE_SHAPE}", tmp_path / "right")
     run(f"import {tmp_path}/right --out {tmp_path}/out")
@@ -101,6 +104,6 @@ def test_an_import_ends_with_its_reading_and_keeps_it(tmp_path, capsys):
 
 def test_a_tally_counts_pictures_and_pixels():
     tally = Tally()
-    for labels in ([1, 1, 255], [1, 2]):
-        tally.add(np.bincount(labels, minlength=256), lost=(1, 3, 0, 1))
-    assert (tally.counts[:, [1, 2, 255]].tolist(), tally.lost.tolist()) == ([[2, 1, 1], [3, 1, 1]], [2, 6, 0, 2])
+    for name, labels in {"a": [1, 1, 255], "b": [1, 2]}.items():
+        tally.add(np.bincount(labels, minlength=256), name, (1, 3, 0, 1))
+    assert (tally.counts[:, [1, 2, 255]].tolist(), [*tally.lost]) == ([[2, 1, 1], [3, 1, 1]], ["a", "b"])

@@ -96,5 +96,5 @@ def test_archives_are_to_be_unpacked(tmp_path):
         for read in [*readers, lambda path: Dataset.open(tmp_path, "coco", images=path)]:
             with user_error("is an archive; unpack it, and name what was in it"):
                 read(path)
-        with user_error(f"it holds {name}"):
+        with user_error(f"{name}, to be unpacked first"):
             Dataset.open(tmp_path / "pets")

@@ -18,8 +18,9 @@ from ..dataset.formats.format_table import (
     ExportOptions,
     FormatName,
     ImportOptions,
+    SetFormat,
     SourceName,
-    fitting,
+    format_of,
     options_of,
     recognise,
 )
@@ -143,12 +144,19 @@ def import_(
             say_notes(filter(None, [find_photos(source).note]))
             print(next_steps(command_line("look", out, about="paint masks")))
         return
-    format_ = from_
+    format_: SetFormat | None = from_
     if format_ is None:
-        format_ = "masks" if "masks" in typed else recognise(source)
+        fits: list[SourceName] = [*recognise(source)]
+        format_ = "masks"
+        if "labels" in typed:
+            format_ = "yolo"
+        elif "masks" not in typed or fits[:1] == ["voc"]:
+            format_ = format_of(source)
+        if format_ == "native":
+            raise UserError(source, "is already a native dataset", "`seediff merge` joins datasets")
         if not quiet:
             line = f"{source} is read as {format_}: {FORMATS[format_].looked_for}"
-            for name in fitting(source):
+            for name in fits:
                 if name != format_:
                     line += f"; it also fits {name} (--from {name}): {FORMATS[name].looked_for}"
             print(line)

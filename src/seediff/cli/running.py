@@ -18,7 +18,7 @@ from contextlib import suppress
 
 from cyclopts import App, MissingArgumentError
 
-from ..errors import LONGEST_MESSAGE, Notice, shorten
+from ..errors import BELOW, LONGEST_MESSAGE, Notice, shorten
 from .commands import COMMANDS, COMMON, HELP, HELP_ALL, make_app, prepare_help
 from .line import CommandLine
 from .progress import Terminated
@@ -67,7 +67,8 @@ def run(words: Sequence[str], program: App | None = None) -> int:
 
         code, text = describe_failure(error, line, interrupts.signal)
         with suppress(OSError):  # stderr may be closed
-            text = f"seediff: {shorten(' '.join(text.split()), LONGEST_MESSAGE)}"
+            lines = [" ".join(line.split()) for line in text.split(BELOW)]
+            text = f"seediff: {shorten(BELOW.join(lines), LONGEST_MESSAGE)}"
             examples = line.examples() if isinstance(error, MissingArgumentError) else []
             print(text, *examples, sep="\n  ", file=sys.stderr, flush=True)
         return code

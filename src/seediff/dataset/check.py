@@ -19,14 +19,14 @@ import numpy as np
 
 from ..config.class_names import alike_names
 from ..errors import UserError
-from ..files.messages import show_json
-from ..files.names import REJECTED
+from ..files.messages import FEW, first_of, show_json
+from ..files.names import IGNORE, REJECTED
 from ..files.reading import Json, read_json_lines
 from ..files.tensors import read_header
 from ..report.set_summary import doubts
 from ..rows.doubt import changed_since
 from ..rows.row import Row, as_row
-from ..rows.values import NO_SPLIT, part_of, shown_classes
+from ..rows.values import NO_SPLIT, UNLABELLED, part_of, shown_classes
 from ..workers import Follow, in_threads
 from . import native
 from .copies import Appearance, appearance, copy_key, near_pairs
@@ -144,6 +144,7 @@ def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
                 used = f"which {NO_SPLIT}: `train` uses it, or asks for --split beside other parts"
                 findings.add("row", place, f"'split' is {show_json(sample.row.split)}, {used}", "warning")
     measures = list[Measured]()
+    empty = list[str]()
     pictures = dict[str, Appearance]()
     tally = Tally()
     reads = in_threads(partial(_read_files, classes), samples, follow)
@@ -151,10 +152,15 @@ def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
         findings += found
         if measured is not None:
             measures.append(measured)
+            if not measured.counts[1:IGNORE].any() and UNLABELLED not in (sample.row.flags or ()):
+                empty.append(sample.name)
             tally.add(measured.counts)
         if picture is not None:
             pictures[sample.name] = picture
     _find_copies([sample for sample in samples if sample.name in pictures], [*pictures.values()], findings)
+    if 0 < len(empty) < len(measures):
+        few = f"{len(empty)} of {len(measures)} masks"
+        findings.add("empty", native.METADATA, f"{few} show no class: {first_of(empty, FEW)}", "warning")
     for line in alike_names(classes):
         findings.add("names", native.CLASSES, line, "warning")
     by_level = sorted(findings, key=lambda finding: finding.level != "error")

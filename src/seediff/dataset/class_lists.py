@@ -21,7 +21,7 @@ from ..config.class_names import BACKGROUND, MAX_CLASSES, RESERVED, numbered_nam
 from ..errors import UserError
 from ..files.label_maps import IGNORE, voc_palette
 from ..files.messages import Note, first_of, no_note, show_json
-from ..files.reading import composed, fit, parse_json, read_bytes, read_lines, read_yaml
+from ..files.reading import composed, fit, is_there, parse_json, read_bytes, read_lines, read_yaml
 from ..rows.values import ids_by_name
 from .reading import NO_PART, ClassReading, Reading, reading_ids
 
@@ -255,7 +255,7 @@ LISTS: Mapping[str, Callable[[Path, int, bool], Names]] = {
 def class_list_files(*folders: Path) -> list[Path]:
     """The class lists in these folders, the one that counts most first. A data.yaml is a list if it describes masks."""
     paths = [folder / name for name in LISTS for folder in dict.fromkeys(folders)]
-    return [path for path in paths if path.is_file() and (path.name != DATA or described(path.parent))]
+    return [path for path in paths if is_there(path) and (path.name != DATA or described(path.parent))]
 
 
 def read_class_lists(paths: Iterable[Path], first: int = 1, any_name: bool = False) -> dict[Path, Names]:

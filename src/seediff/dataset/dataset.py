@@ -28,7 +28,8 @@ from .class_lists import check_class_list
 from .formats.exporting import Exported
 from .formats.exporting import export as write_format
 from .formats.format_table import FormatName, SetFormat, format_of
-from .formats.source import check_options, read_format
+from .formats.source import check_options, read_set
+from .formats.what_is_there import Unread, refusal
 from .merge import RenamedClasses, merge_sets, set_names
 from .reading import Reading, Tally
 from .reviews import left_out_notes
@@ -178,7 +179,10 @@ class Dataset(Sequence[Sample]):
             are_maps = False
         else:
             check_class_list(options.get("classes") or ())  # formats would take the letters of a text
-            read, source = read_format(format, path, split=split, labels_alone=labels_alone, **options)
+            try:
+                read, source = read_set(format, path, split=split, labels_alone=labels_alone, **options)
+            except Unread as error:
+                raise refusal(error, path, format) from error
             are_maps = read.ids is not None
             opened = cls(
                 read.class_list.classes,
@@ -187,7 +191,7 @@ class Dataset(Sequence[Sample]):
                 notes=source.notes,
                 ids=read.ids,
                 title=read.about,
-                understood=read.class_list.reading(read.parts),
+                understood=replace(read.class_list.reading(read.parts), named=source.named),
             )
         if not labels_alone:
             return opened

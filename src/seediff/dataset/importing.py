@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from .class_lists import check_class_list
 from .dataset import Dataset
 from .encoding import encode_photo
 from .formats.exporting import objects_in_tool
-from .formats.format_table import FORMATS, SourceName, format_of
+from .formats.format_table import FORMATS, SourceName, recognise
 from .reading import Reading, Tally
 from .reviews import reviewed_as_is
 from .sample import Sample, flat_name, renumber, renumber_table, repainted
@@ -137,10 +136,8 @@ def import_unlabelled(
     check_meaning(classes)
     if source.is_dir():
         native.check_single(source)
-        format_ = None
-        with suppress(UserError):
-            format_ = format_of(source)
-        if format_ is not None:
+        own = ["native"] * (source / native.METADATA).is_file()
+        for format_ in (*own, *recognise(source)):
             fix = "leave out --unlabelled, or name the folder of its images alone"
             raise UserError(source, f"holds labels ({format_})", fix)
     samples = map(_unlabelled, find_photos(source).photos)

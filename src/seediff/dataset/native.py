@@ -30,7 +30,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cache, partial
@@ -40,7 +39,7 @@ import numpy as np
 
 from ..config.class_names import BACKGROUND, read_class_list
 from ..errors import UserError
-from ..files.messages import first_of, show_json
+from ..files.messages import show_json
 from ..files.names import (
     BATCHES,
     CLASSES,
@@ -50,7 +49,6 @@ from ..files.names import (
     INSTANCES,
     MASKS,
     METADATA,
-    looks_like_image,
 )
 from ..files.outputs import check_unused
 from ..files.reading import check_unpacked, file_of, inside, open_regular
@@ -150,22 +148,10 @@ def check_native(folder: Path) -> None:
     """Raises UserError for a folder that is not a finished native dataset."""
     check_complete(folder)
     if not (folder / CLASSES).is_file() and not (folder / METADATA).is_file():
-        raise no_dataset(folder, METADATA, "`seediff import` reads other formats")
+        from .formats.what_is_there import refusal  # needs the formats
 
-
-def no_dataset(folder: Path, looked_for: str, fix: str = "") -> UserError:
-    """The error for a folder that is no dataset. It names the datasets in the folder, or how a set is made of pictures
-    alone. looked_for: the files that a dataset has. fix: what helps otherwise."""
-    names = sorted(entry.name for entry in folder.iterdir())
-    held = first_of(names, 5) or "nothing"
-    sets = sorted(str(path.parent) for path in folder.glob(f"*/{METADATA}"))
-    visible = [name for name in names if name[0] != "."]
-    if sets:
-        fix = f"give {' or '.join(sets)}"
-    elif visible and all(map(looks_like_image, visible)):
-        command = f"seediff import {shlex.quote(str(folder))} --classes dog,cat --unlabelled --out pets"
-        fix = f"to paint masks of them: `{command}`"
-    return UserError(folder, f"is no dataset; it holds {held}, but no {looked_for}", fix)
+        problem = f"is no dataset: it has no {METADATA}"
+        raise refusal(UserError(folder, problem, "`seediff import` reads other formats"), folder)
 
 
 def check_single(folder: Path) -> None:

@@ -21,8 +21,6 @@ IGNORED_PIXELS = f"ignored ({IGNORE})"
 """The name of the row for ignored pixels."""
 NO_PART = "no part"
 """The name of the part of pictures for which nothing names one."""
-
-
 LOST = (
     "shape without a pixel: outside of the image, without area, or covered",
     "pixel only in boxes: ignored (255)",
@@ -38,15 +36,16 @@ class Tally:
 
     counts: np.ndarray = field(default_factory=lambda: np.zeros((2, 256), np.int64))
     """(2, 256): the number of pictures that show each id, and the number of its pixels."""
-    lost: np.ndarray = field(default_factory=lambda: np.zeros(len(LOST), np.int64))
-    """How often each line of LOST is true."""
+    lost: dict[str, Sequence[int]] = field(default_factory=dict)
+    """Name of a sample → how often each line of LOST is true of it; of the samples of which one is."""
     seen: set[str] = field(default_factory=set)
     """Names of the watched samples that were counted."""
 
-    def add(self, pixels: np.ndarray, lost: Sequence[int] = (0,) * len(LOST)) -> None:
-        """Counts a label map. pixels: (256,), the number of its pixels of each id. lost: as in `Sample`."""
+    def add(self, pixels: np.ndarray, name: str = "", lost: Sequence[int] = ()) -> None:
+        """Counts a label map. pixels: (256,), the number of its pixels of each id. name, lost: as in `Sample`."""
         self.counts += pixels > 0, pixels
-        self.lost += lost
+        if any(lost):
+            self.lost[name] = lost
 
     def watch(self, samples: Iterable[Sample]) -> Iterator[Sample]:
         """The samples, with label maps that are counted when they are read for the first time."""
@@ -56,7 +55,7 @@ class Tally:
         labels = sample.raw_labels()
         if sample.name not in self.seen and labels.dtype == np.uint8:  # other labels are refused later
             self.seen.add(sample.name)
-            self.add(np.bincount(labels.ravel(), minlength=256), sample.lost())
+            self.add(np.bincount(labels.ravel(), minlength=256), sample.name, sample.lost())
         return labels
 
 
@@ -90,6 +89,8 @@ class Reading:
     """What was left out or is odd, counted: a line for each kind."""
     parts: Mapping[str, int] = field(default_factory=dict)
     """Part → number of its pictures."""
+    named: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Line about what was left out → the names of all images that it counts."""
 
     def counted(self, names: Sequence[str], tally: Tally, left_out: Sequence[str], path: Path | None) -> Reading:
         """The reading with what was counted. names: the classes of ids 1, 2, … in the tally. left_out: lines to add.
@@ -97,11 +98,13 @@ class Reading:
         ids = reading_ids(names)
         counts = tally.counts.T.tolist()
         rows = [ClassReading(row.values, row.name, *counts[ids[row.name]]) for row in self.classes]
-        lines = Notes(notes=[*left_out])
-        for number, line in zip(tally.lost.tolist(), LOST, strict=True):
-            lines.count(number, line)
-        lines = [without_folder(line, path) for line in lines.notes]
-        return replace(self, listed=without_folder(self.listed, path), classes=rows, left_out=lines)
+        said = Notes(notes=[*left_out], named={**self.named})
+        for position, line in enumerate(LOST):
+            lost = {name: counted[position] for name, counted in tally.lost.items() if counted[position]}
+            said.count(sum(lost.values()), line, lost)
+        lines = [without_folder(line, path) for line in said.notes]
+        named = {without_folder(line, path): names for line, names in said.named.items()}
+        return replace(self, listed=without_folder(self.listed, path), classes=rows, left_out=lines, named=named)
 
     def renamed(self, names: Mapping[str, str]) -> Reading:
         """The reading, without counts, after classes got other names. names: class → its new name, or ""."""

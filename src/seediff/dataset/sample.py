@@ -60,11 +60,6 @@ def flat_name(name: str) -> str:
     return name.replace("/", "_")
 
 
-def nothing_lost() -> tuple[int, ...]:
-    """What is lost of a sample that no other program made."""
-    return 0, 0, 0, 0
-
-
 class Sample:
     """A picture of a dataset with its label map.
 
@@ -72,9 +67,9 @@ class Sample:
     can only be compared. label_map: (H, W) uint8 of class ids, 0 background, 255 ignored; or a function that reads it.
     instances: the objects in the picture, or a function that reads them; None if the set only has classes. row: what is
     known of the sample, as a `Row` or as the keys of one. name: unique in the dataset, perhaps with folders (`trip/1`).
-    extras: optional files, see `Extras`. lost: returns how often each line of `reading.LOST` is true. Raises UserError
-    for a picture that is neither PNG nor JPEG, perhaps only when it is read, and for a row whose keys have the wrong
-    types.
+    extras: optional files, see `Extras`. lost: returns how often each line of `reading.LOST` is true; () for a sample
+    that no other program made. Raises UserError for a picture that is neither PNG nor JPEG, perhaps only when it is
+    read, and for a row whose keys have the wrong types.
     """
 
     def __init__(
@@ -86,7 +81,7 @@ class Sample:
         *,
         name: str = "",
         extras: Extras | None = None,
-        lost: Callable[[], tuple[int, ...]] = nothing_lost,
+        lost: Callable[[], Sequence[int]] = tuple,
     ) -> None:
         image = Path(image) if isinstance(image, str) else image
         self.source = encode_image(image, "png") if isinstance(image, np.ndarray) else image

@@ -29,7 +29,7 @@ from .class_lists import check_class_list
 from .encoding import encode_mask, encode_objects
 from .native import CLASSES, INSTANCES, METADATA, classes_text, extra_file, jsonl, sample_files
 from .reading import READING, Reading, Tally
-from .sample import CONFIGS, Sample, check_name, nothing_lost
+from .sample import CONFIGS, Sample, check_name
 
 CHUNK = 8
 """How many samples are sent to another process together, because each takes only a millisecond or two."""
@@ -45,7 +45,7 @@ class Encoded:
     """Path in the dataset → contents, or the file to copy."""
     pixels: np.ndarray = field(default_factory=partial(np.zeros, 256, np.int64))
     """(256,): the number of pixels of each id in the label map."""
-    lost: tuple[int, ...] = nothing_lost()
+    lost: Sequence[int] = ()
     """As in `Sample`."""
 
 
@@ -121,7 +121,7 @@ def save_native(
         with in_order(partial(_encode_item, read=read, classes=tuple(classes)), workers, chunk=CHUNK) as encode_all:
             for one in encode_all(follow(items)):
                 check_name(one.name, names)
-                tally.add(one.pixels, one.lost)
+                tally.add(one.pixels, one.name, one.lost)
                 for path, source in one.files.items():
                     # The file at `made` belongs to several samples and is written once.
                     if path != one.row.made or not (folder / path).exists():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,8 @@ SIMILAR = 0.7
 """From this ratio of difflib on, a name may have been meant: `buss` and `bus` have 0.86, `cat` and `car` 0.67."""
 TEXT = 60
 """Maximum characters of a value that a message shows."""
+FEW = 5
+"""Maximum number of images whose names follow a count."""
 NAMED = 8
 """Maximum number of names in a line."""
 Note = Callable[[str], None]
@@ -83,17 +85,25 @@ class Notes:
     """Collects lines for the user about what is lost or left out."""
 
     notes: list[str] = field(default_factory=list)
+    named: dict[str, Sequence[str]] = field(default_factory=dict)
+    """Line → the names of all images that it counts."""
 
     def note(self, line: str) -> None:
         """Adds a line, once."""
         if line not in self.notes:
             self.notes.append(line)
 
-    def count(self, number: int, line: str) -> None:
-        """Adds the line "NUMBER LINE", unless the number is 0. line: begins with a singular noun, or with "of"."""
+    def count(self, number: int, line: str, names: Iterable[str] = ()) -> None:
+        """Adds the line "NUMBER LINE", unless the number is 0. line: begins with a singular noun, or with "of". names:
+        those of the images that it counts, of which the line has the first."""
         noun, _, rest = line.partition(" ")
+        names = [*dict.fromkeys(names)]
         if number:
-            self.note(f"{number} {line}" if noun == "of" else f"{plural(number, noun)} {rest}")
+            text = f"{number} {line}" if noun == "of" else f"{plural(number, noun)} {rest}"
+            if names:
+                text += f" ({first_of(names, FEW)})"
+                self.named[text] = names
+            self.note(text)
 
 
 def make_console(*, stderr: bool = False) -> Console:

@@ -16,7 +16,7 @@ from typing import Any
 from ..errors import UserError
 from .messages import plural, show_json
 from .names import CONFIG, SUFFIXES, folded, looks_like_image, readable, without_suffix
-from .reading import composed, real
+from .reading import composed, is_there, real
 
 MOST_KINDS = 6
 """Maximum number of kinds of other files that a line names."""
@@ -54,7 +54,7 @@ def named_images(folder: Path, suffixes: Collection[str] = (".png",)) -> list[tu
     suffixes: which files are pictures. Raises UserError for two files of one name, which differ in the encoding of
     accents or in the case of the suffix."""
     files = walk(folder) if folder.is_dir() else ()
-    pictures = sorted(path for path in files if path.suffix.lower() in suffixes and path.is_file())
+    pictures = sorted(path for path in files if path.suffix.lower() in suffixes and is_there(path))
     named = [(composed(path.relative_to(folder).with_suffix("").as_posix()), path) for path in pictures]
     seen = dict[tuple[str, str], Path]()
     for name, path in named:

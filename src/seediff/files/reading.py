@@ -72,6 +72,13 @@ def open_regular(path: Path | str, absent: str = ABSENT) -> BinaryIO:
         raise UserError(path, f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
+def is_there(path: Path | str) -> bool:
+    """Whether there is a file at a path. Raises UserError for a link that leads nowhere: its file was there once."""
+    if os.path.islink(path) and not os.path.exists(path):
+        raise UserError(path, "is a link that leads nowhere", "restore its file, or remove the link")
+    return os.path.isfile(path)
+
+
 def check_unpacked(path: Path | str) -> None:
     """Raises UserError for an archive. The user may mean the folder or file in it."""
     if str(path).lower().endswith(ARCHIVES) and os.path.isfile(path):

@@ -106,5 +106,5 @@ def test_labels_alone_without_their_picture_are_counted(tmp_path):
     found = Dataset.open(tmp_path, "coco", labels_alone=True)
     assert ([one.name for one in found], found.notes) == (
         ["b"],
-        ("1 label whose image is missing, left out",),
+        ("1 label whose image is missing, left out (a.png)",),
     )

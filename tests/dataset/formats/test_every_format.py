@@ -17,7 +17,17 @@ from seediff.errors import UserError
 
 ROOT = Path(__file__).parents[3]
 FOLDER = Path(formats.__file__).parent
-OF_ALL = ("__init__", "exporting", "format_table", "labelled", "painting", "parts", "set_files", "source")
+OF_ALL = (
+    "__init__",
+    "exporting",
+    "format_table",
+    "labelled",
+    "painting",
+    "parts",
+    "set_files",
+    "source",
+    "what_is_there",
+)
 CODECS = sorted({path.stem for path in FOLDER.glob("*.py")} - {*OF_ALL})
 READS = r"(?:read|open|load)_(?!class_lists)\w+|parse_json|with_single|with_palettes"
 OPENS = re.compile(rf"{READS}|zlib|gzip|io|.*etree.*|ElementTree|PIL")
@@ -87,6 +97,10 @@ def test_each_file_is_refused_or_is_not_needed(name, tmp_path):
                 assert what == right, (file, kind)
                 if file.name not in LISTS:  # a list of names may be a link
                     assert found["nothing"] == right, (file, kind)
+        if "." in file.name:
+            (again / file).symlink_to(folder("nowhere"))
+            lost = reading(name, again)
+            assert lost == found["nothing"] == right or file.name in lost, file
     assert told == {*CHANGES} - {"nothing"}
 
 

@@ -77,7 +77,7 @@ def test_shapes_are_those_of_labelme(tmp_path):
     classes, (one,) = imported("labelme", tmp_path, note=notes.append, boxes="masks")
     assert (classes, one.name) == (("cat", "dog"), "a")
     assert np.array_equal(one.label_map, drawn())
-    assert notes == ["2 shapes of a kind that is no mask, such as line lead, point nose: left out"]
+    assert notes == ["2 shapes of a kind that is no mask, such as line lead, point nose: left out (a.png)"]
 
 
 @pytest.mark.parametrize("label", ["", " ", "cat\nred"])

@@ -72,7 +72,8 @@ def test_annotations_go_before_predictions_and_the_last_one_counts(tmp_path):
     assert notes == [
         "2 of 4 tasks without an annotation, or skipped: left out",
         "second annotations of a task, left out: 1 (a ground truth counts, or else the last change)",
-        "1 of 2 images without a shape: background only",
+        "1 of 2 images without a shape: background only (images/trip/2.png)",
+        "2 of 4 images without labels, or in no list of a part: left out (1.jpg, 3.jpg)",
     ]
     tasks[0]["annotations"][1]["ground_truth"] = True  # by whom the others are measured
     save(folder, tasks)

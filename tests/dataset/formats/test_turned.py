@@ -67,7 +67,7 @@ def frames(folder, name, turn, size, *, shown, file="", **options):
 def test_labels_of_the_turned_image_are_turned_back(tmp_path, name, turn):
     labels, (sample,), notes = frames(tmp_path, name, turn, SIDES, shown=True)
     assert np.array_equal(sample.labels(2), labels)
-    assert notes()[-1].endswith("EXIF orientation: written as stored, with labels of the turned image turned back")
+    assert notes()[-1].endswith("with labels of the turned image turned back (photo)")
 
 
 @pytest.mark.parametrize("name", [name for name in WITH_OBJECTS if name not in LOSSY])
@@ -89,7 +89,7 @@ def test_objects_are_turned_back_with_their_labels(tmp_path, name):
 def test_labels_of_the_stored_image_stay(tmp_path, name):
     labels, (sample,), notes = frames(tmp_path, name, 6, SIDES, shown=False)
     assert np.array_equal(sample.labels(2), labels)
-    assert notes()[-1].endswith("with labels of the stored size, which were not turned")
+    assert notes()[-1].endswith("with labels of the stored size, which were not turned (photo)")
 
 
 @pytest.mark.parametrize("size", [SIDES, SQUARE])

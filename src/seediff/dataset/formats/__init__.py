@@ -10,7 +10,7 @@ exporting.py         `export` makes the folder, names and splits, and calls the 
 How `Dataset.open` reads:
 
 format_table.py      `recognise` finds the format; the table also names each format's options
-source.py            `read_format` calls the codec with a `Source`: the options, and what is noted meanwhile
+source.py            `read_set` calls the codec with a `Source`: the options, and what is noted meanwhile
   coco.py            `read(source)` says what the set says about each picture: a `Labelled` with its shapes, or a `Pair`
                      with its label map; `Source.shapes_of` or `Source.masks_of` makes `Contents` of them
     set_files.py     `SetFiles` reads files; nothing else does

@@ -33,7 +33,7 @@ from ...errors import UserError
 from ...files.label_maps import IGNORE
 from ...files.messages import Note, no_note, show_json
 from ...files.photo_files import visible
-from ...files.reading import Json, fit
+from ...files.reading import Json, fit, is_there
 from ...rows.row import as_row
 from ...rows.values import part_of
 from ...version import __version__
@@ -46,6 +46,7 @@ from .exporting import Export, MinArea, Placed, least_area
 from .labelled import Labelled, Shapes, Wanted
 from .painting import Near, ReadShapes, Shape, Side, is_box
 from .source import Contents, Source
+from .what_is_there import Unread
 
 IGNORED_CATEGORY = (IGNORE, "ignore")
 """Id and name of the category that stands for 255 in SeeDiff's semantic.json."""
@@ -188,7 +189,7 @@ def _objects_beside(source: Source, name: CocoName, class_list: ClassList) -> di
     """Name of a picture → its objects, from the instances.json that SeeDiff writes beside semantic.json. Empty if this
     file is missing or has other classes. name: the file that is read. class_list: its classes."""
     file = name.path.with_name(name.path.name.replace(SEMANTIC, INSTANCES, 1))
-    if name.prefix != SEMANTIC or not file.is_file():
+    if name.prefix != SEMANTIC or not is_there(file):
         return {}
     document = load_coco(source, file)
     if classes_of({file: document}).ids.items() - class_list.ids.items():
@@ -338,7 +339,10 @@ class CocoFile(msgspec.Struct, frozen=True):
 def load_coco(source: Source, path: Path) -> CocoFile:
     """Reads a file. Crowds are objects if the user says so. Raises UserError if two images or categories have one id,
     or if an annotation names an id that does not exist."""
-    document = source.files.json(path, CocoFile, strict=False)
+    kind: Any = CocoFile | list[msgspec.Raw]
+    document = source.files.json(path, kind, strict=False)
+    if isinstance(document, list):
+        raise Unread(path, "is a list, as of results (predictions), which names no images and categories")
     images = [entry.id for entry in document.images]
     categories = [entry.id for entry in document.categories]
     for part, ids in (("images", images), ("categories", categories)):
@@ -429,10 +433,7 @@ def find_annotations(path: Path) -> list[Path]:
     parts = [file for file in others if part_of(CocoName.of(file).part)]
     if parts or len(others) == 1:
         return parts or others
-    fix = "name the JSON file itself"
-    if others:
-        fix += f": it holds {', '.join(file.name for file in others[:5])}"
-    raise UserError(folder, f"has no {SEMANTIC}*.json or {INSTANCES}*.json", fix)
+    raise Unread(folder, f"has no {SEMANTIC}*.json or {INSTANCES}*.json", "name the JSON file itself")
 
 
 def unknown_files(folder: Path) -> list[Path]:

@@ -163,7 +163,7 @@ def read(source: Source) -> Contents:
     Pixels that are only in boxes are ignored (255). Other shapes are left out.
     """
     file = source.file(ANNOTATIONS)
-    root = source.files.xml(file, "annotations", absent="no such file; CVAT's export for images has one")
+    root = source.files.xml(file, "annotations")
     for track in root.all("track"):
         raise UserError(track.where, "has tracks, which belong to videos", "export the task as `CVAT for images 1.1`")
     labels = chain(*(root.all("meta", kind, "labels", "label", "name") for kind in ("task", "project", "job")))

@@ -71,7 +71,7 @@ FORMATS: dict[FormatName, Format] = {
         "SegmentationClass/ (VOC)",
         ("SegmentationClass", f"{VOC_YEAR}/SegmentationClass", f"VOCdevkit/{VOC_YEAR}/SegmentationClass"),
         flat=True,
-        reads=("classes",),
+        reads=("classes", "masks"),
         writes=(*PARTS, "link", "jpeg"),
     ),
     "yolo": Format(
@@ -80,7 +80,7 @@ FORMATS: dict[FormatName, Format] = {
         flat=True,
         objects=True,
         shown=True,
-        reads=("classes",),
+        reads=("classes", "labels"),
         writes=(*PARTS, "link", "min_area"),
     ),
     "cvat": Format(
@@ -199,6 +199,8 @@ class ImportOptions:
     """Folder of the masks."""
     numbers: Annotated[Literal["objects"] | None, WORD, Parameter(show_default="of classes")] = None
     """`objects`: the numbers in masks are of objects, which are all of the set's only class."""
+    labels: Annotated[Path | None, Parameter(show_default="found in the set")] = None
+    """Folder of the label files."""
     crowds: Annotated[
         Literal["ignored", "objects"] | None, Parameter(show_default="ignored; an error if there are no others")
     ] = None
@@ -234,44 +236,41 @@ def formats_with(options: type, option: str) -> list[str]:
 
 
 def format_of(path: Path, labels_alone: bool = False) -> SetFormat:
-    """The format of a set; "native" for what SeeDiff wrote. labels_alone: as for `recognise`; then the label maps of a
-    public set count more than JSON files beside them. Raises UserError."""
-    from ..native import METADATA, part_folders  # imports Pillow
+    """The format of a set; "native" for what SeeDiff wrote. labels_alone: label maps are to be compared, so those of a
+    public set count more than JSON files beside them, and a folder of PNG files that is of no other format is of the
+    format `masks`. Raises UserError if no format fits."""
+    if not path.exists():
+        raise UserError(path, "no such folder or file")
+    from ..native import METADATA, check_single, part_folders  # imports Pillow
+    from .what_is_there import refusal
 
     if any((folder / METADATA).is_file() for folder in part_folders(path)):
         return "native"
     if labels_alone and codec("masks").find_published(path):
         return "masks"
-    return recognise(path, labels_alone)
-
-
-def recognise(path: Path, labels_alone: bool = False) -> SourceName:
-    """The format of a folder or file, by its files and their contents. labels_alone: label maps are to be compared, so
-    a folder of PNG files that is of no other format is of the format `masks`. Raises UserError if no format fits."""
-    if not path.exists():
-        raise UserError(path, "no such folder or file")
-    from ..native import METADATA, check_single, no_dataset  # imports Pillow
-
     check_unpacked(path)
-    if path.is_file():
-        suffix = path.suffix.lower()
-        found = json_format(path) if suffix == ".json" else SUFFIXES.get(suffix)
-        if found is None:
-            raise UserError(path, "is not a dataset", "name its folder, or a .json, .xml or .yaml file")
-        return found
-    check_single(path)
-    name = next(fitting(path), None)
-    if name is not None:
+    if path.is_dir():
+        check_single(path)
+    for name in recognise(path):
         return name
     if labels_alone and any(path.rglob("*.[pP][nN][gG]")):
         return "masks"
-    if (path / METADATA).is_file():
-        raise UserError(path, "is already a native dataset", "`seediff merge` joins datasets")
-    raise no_dataset(path, ", ".join([f"{METADATA} (native)", *(FORMATS[name].looked_for for name in READ)]))
+    problem = "is not a dataset; name its folder, or a .json, .xml or .yaml file"
+    if path.is_dir():
+        looked_for = ", ".join(FORMATS[name].looked_for for name in READ)
+        problem = f"is no dataset: it has no {METADATA} (native), {looked_for}"
+    raise refusal(UserError(path, problem), path)
 
 
-def fitting(path: Path) -> Iterator[SourceName]:
-    """The formats whose files a folder has, the surest first."""
+def recognise(path: Path) -> Iterator[SourceName]:
+    """The formats that fit a folder or file, by its files and their contents, the surest first. Raises UserError for a
+    file that is not JSON although its name says so."""
+    if path.is_file():
+        suffix = path.suffix.lower()
+        found = json_format(path) if suffix == ".json" else SUFFIXES.get(suffix)
+        if found is not None:
+            yield found
+        return
     by_json = set[Any]()
     for file in chain(*(sorted(path.glob(pattern))[:MOST] for pattern in JSON_FILES)):
         with suppress(UserError):  # damaged, or JSON lines

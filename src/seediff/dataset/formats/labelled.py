@@ -20,7 +20,7 @@ from ...files.image_files import check_pixels, named, orientation_of, turned_bac
 from ...files.label_maps import IGNORE
 from ...rows.row import Row
 from ..encoding import ReadLabels
-from ..sample import Sample, image_size, nothing_lost
+from ..sample import Sample, image_size
 from ..shapes.objects import Objects
 from .painting import BOXES, Painting, ReadShapes
 from .set_files import Picture
@@ -39,8 +39,14 @@ class Wanted(NamedTuple):
     """Folders where the picture may be."""
     top: str = ""
     """A folder at the beginning of the picture's path that is left out of the sample's name."""
-    inside: Callable[[], bytes | None] | None = None
-    """Reads the picture's file from the set's own file, which may hold it for the case that it is missing."""
+    inside: Callable[[], bytes] = bytes
+    """Reads the picture's file from the set's own file, which may hold it for the case that it is missing; b"" if it
+    does not."""
+
+    @property
+    def name(self) -> str:
+        """The first of its names, for notes and errors."""
+        return self.names[0]
 
 
 class Shapes(NamedTuple):
@@ -111,11 +117,15 @@ class Turn(NamedTuple):
     def back(self, labels: np.ndarray) -> np.ndarray:
         """Labels (H, W), turned to fit the picture as it is stored. Raises UserError."""
         turns, _ = self.counts(labels.shape)
-        return turned_back(labels, self.orientation) if turns else labels
+        if turns:
+            return turned_back(labels, self.orientation)
+        return labels
 
     def lost(self, labels: ReadLabels) -> tuple[int, ...]:
         """What is counted of a label map. labels: reads it, which only a turned picture needs. Raises UserError."""
-        return nothing_lost() if self.orientation == 1 else (0, 0, *self.counts(labels().shape))
+        if self.orientation == 1:
+            return ()
+        return 0, 0, *self.counts(labels().shape)
 
     def counts(self, drawn: tuple[int, ...]) -> tuple[int, int]:
         """(turned, stored): (1, 0) if labels have to be turned back, (0, 1) if labels of a turned picture fit it as it

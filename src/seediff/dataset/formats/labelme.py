@@ -26,7 +26,7 @@ from PIL import Image, ImageDraw
 from ...config.class_names import reserved_id
 from ...errors import UserError
 from ...files.label_maps import IGNORE
-from ...files.reading import Json
+from ...files.reading import Json, is_there
 from .. import native
 from ..class_lists import check_class_list, find_class_list
 from ..encoding import encode_grey
@@ -40,6 +40,7 @@ from .labelled import Labelled, Shapes, Wanted
 from .painting import Near, Shape, around_runs, by_object, is_box
 from .set_files import SetFiles, given_or, pixels_in, top_folder
 from .source import Contents, Source
+from .what_is_there import Unread
 
 IGNORE_LABEL, BACKGROUND_LABEL = "__ignore__", "_background_"
 """labelme's names for 255 and 0."""
@@ -137,11 +138,11 @@ def _files(source: Source) -> list[Path]:
     and if no file is labelme's."""
     if source.path.is_file():
         return [source.path]
-    paths = sorted(path for path in source.path.rglob("*.json") if path.is_file() and not path.name.startswith("."))
+    paths = sorted(path for path in source.path.rglob("*.json") if is_there(path) and not path.name.startswith("."))
     files = [path for path in paths if json_format(path) == "labelme"]
     others = sorted({*paths} - {*files})
     if not files:
-        raise UserError(source.path, "has no labelme JSON file, one with 'shapes'")
+        raise Unread(source.path, "has no labelme JSON file, one with 'shapes'")
     source.count(len(others), f"file of another program, such as {next(iter(others), None)}: left out")
     return files
 
@@ -161,14 +162,12 @@ def _labelled(path: Path, files: SetFiles, above: Path, images: Path | None) -> 
     return Labelled(str(path), wanted, shapes, top_folder(name), sample=name)
 
 
-def _inside(path: Path, files: SetFiles) -> bytes | None:
-    """The picture's file that a JSON file holds; None without it. Raises UserError."""
-    text = files.json(path, dict[str, Any]).get("imageData")
-    if not text:
-        return None
+def _inside(path: Path, files: SetFiles) -> bytes:
+    """The picture's file that a JSON file holds; b"" without it. Raises UserError."""
     where = f"{path}: imageData"
-    data = _from_base64(text, where)
-    image_suffix(data, where)
+    data = _from_base64(files.json(path, dict[str, Any]).get("imageData") or "", where)
+    if data:
+        image_suffix(data, where)
     return data
 
 

@@ -26,7 +26,7 @@ from ...errors import UserError
 from ...files.label_maps import IGNORE
 from ...files.messages import show_json
 from ...files.photo_files import visible
-from ...files.reading import Byte, Json, Node, fit
+from ...files.reading import Byte, Json, Node, fit, is_there
 from ...rows.row import Row, as_row
 from ...version import __version__
 from ..sample import Sample
@@ -291,10 +291,8 @@ def read(source: Source) -> Contents:
     A task has one picture. Brush masks, polygons and ellipses are painted in their order, over boxes. Pixels that are
     only in a box are ignored (255). Other regions are left out.
     """
-    file = source.file(TASKS)
     files = [*visible(source.folder, "*.json")]
-    if not file.is_file() and len(files) == 1:
-        (file,) = files
+    file = files[0] if len(files) == 1 and source.path.is_dir() else source.file(TASKS)
     source.not_read(files, [file])
     tasks = source.files.json(file, list[Task])
     interface = file.parent / INTERFACE
@@ -313,7 +311,7 @@ def read(source: Source) -> Contents:
         source.note(f"second annotations of a task, left out: {more} (a ground truth counts, or else the last change)")
     listing: object = "--classes"
     classes = source.classes
-    if classes is None and interface.is_file():
+    if classes is None and is_there(interface):
         classes = mask_labels(source.files.xml(interface, "View"))
         listing = interface
     elif classes is None:

@@ -47,6 +47,7 @@ from .labelled import Pair
 from .public_sets import find_published, read_published
 from .set_files import ends_of, images_by_name, top_folder
 from .source import Contents, Source
+from .what_is_there import Unread
 from .yolo import IMAGES, MASKS, write_data
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "img_dir", "data")
@@ -194,7 +195,7 @@ def _from_folders(source: Source, folders: Sequence[Folders]) -> tuple[ClassList
     root = source.path
     if not folders:
         problem = f"has no {IMAGE_FOLDERS[0]}/ and {MASK_FOLDERS[0]}/ with PNG masks, and no NAME{ENDINGS[0]}.png"
-        raise UserError(root, problem)
+        raise Unread(root, problem)
     for path in sorted(filter(Path.is_dir, root.glob("*"))):
         if part_of(path.name) is None and any(one.split for one in folders) and any(_pairs(path, None)):
             source.note(f"{path} is not read: its name is none of {', '.join(SPLITS)}")
@@ -233,5 +234,4 @@ def _with_pictures(source: Source, folders: Folders) -> list[Pair]:
         if split is None and name not in stems:  # pictures are in one folder, and masks in one for each part
             part = top_folder(key)
         found.append(Pair(part, name, photos[name], path))
-    source.count(len(photos) - len(found), f"of {len(photos)} images without a mask in {masks}: left out")
     return found

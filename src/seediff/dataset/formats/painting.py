@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, NamedTuple
 
 import msgspec
@@ -75,53 +75,46 @@ def by_object(shapes: Sequence[Shape]) -> bool:
     return len({shape.label for shape in shapes}) < len(shapes)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Survey:
     """What the shapes of a set are. The shapes themselves are not kept: those of all pictures may be larger than
     memory."""
 
-    labels: Counter[tuple[str, bool]]
+    labels: Counter[tuple[str, bool]] = field(default_factory=Counter)
     """(label, whether it is a box) → number of shapes with an inside."""
-    boxes: int
+    boxes: int = 0
     """How many of them are boxes."""
-    polygons: int
+    polygons: int = 0
     """How many of the boxes are polygons."""
-    joined: int
-    """How many shapes are JOINED."""
-    left_out: Sequence[str]
-    """Kind and label of each shape without an inside."""
-    empty: Sequence[int]
-    """Positions of the pictures without a shape that has an inside."""
-    masks_prove: bool
+    joined: list[str] = field(default_factory=list)
+    """Picture of each shape that is JOINED."""
+    left_out: list[tuple[str, str]] = field(default_factory=list)
+    """Picture, kind and label of each shape without an inside."""
+    empty: list[str] = field(default_factory=list)
+    """Pictures without a shape that has an inside."""
+    masks_prove: bool = False
     """Whether the masks of some picture prove that each mask of the set is an object."""
-    all_prove: bool
+    all_prove: bool = False
     """Whether the masks and boxes of some picture prove it, if boxes are masks."""
 
 
-def survey(pictures: Iterable[ReadShapes], proves_objects: Callable[[Sequence[Shape]], bool]) -> Survey:
-    """What the shapes of a set are. pictures: reads the shapes of each picture. proves_objects: whether the masks of a
-    picture prove that each mask of the set is an object. Raises UserError."""
-    labels = Counter[tuple[str, bool]]()
-    left_out = list[str]()
-    empty = list[int]()
-    boxes = 0
-    polygons = 0
-    joined = 0
-    masks_prove = False
-    all_prove = False
-    for position, read in enumerate(pictures):
+def survey(pictures: Iterable[tuple[str, ReadShapes]], proves_objects: Callable[[Sequence[Shape]], bool]) -> Survey:
+    """What the shapes of a set are. pictures: name of each picture, and what reads its shapes. proves_objects: whether
+    the masks of a picture prove that each mask of the set is an object. Raises UserError."""
+    seen = Survey()
+    for name, read in pictures:
         shapes = [*read()]
         filled = [shape for shape in shapes if shape.runs is not None]
-        labels.update((shape.label, shape.is_box) for shape in filled)
-        left_out += [f"{shape.kind} {shape.label}".strip() for shape in shapes if shape.runs is None]
-        boxes += sum(shape.is_box for shape in filled)
-        joined += sum(shape.kind == JOINED for shape in filled)
-        polygons += sum(shape.is_box and shape.kind.startswith("polygon") for shape in filled)
-        masks_prove = masks_prove or proves_objects([shape for shape in filled if not shape.is_box])
-        all_prove = all_prove or proves_objects(filled)
-        if not filled:
-            empty.append(position)
-    return Survey(labels, boxes, polygons, joined, left_out, empty, masks_prove, all_prove)
+        boxes = [shape for shape in filled if shape.is_box]
+        seen.labels.update((shape.label, shape.is_box) for shape in filled)
+        seen.left_out += [(name, f"{one.kind} {one.label}".strip()) for one in shapes if one.runs is None]
+        seen.boxes += len(boxes)
+        seen.joined += [name for shape in filled if shape.kind == JOINED]
+        seen.polygons += sum(shape.kind.startswith("polygon") for shape in boxes)
+        seen.masks_prove = seen.masks_prove or proves_objects([shape for shape in filled if not shape.is_box])
+        seen.all_prove = seen.all_prove or proves_objects(filled)
+        seen.empty += [name] * (not filled)
+    return seen
 
 
 @dataclass(frozen=True)

@@ -67,9 +67,9 @@ def find_part_lists(files: SetFiles, root: Path, title: str | None = None) -> li
 
 def read_part_lists(
     files: SetFiles, lists: Iterable[PartList], images: Sequence[str]
-) -> tuple[list[Mention | None], int]:
+) -> tuple[list[Mention | None], list[str]]:
     """(mentions, unknown). `mentions`: what the lists say of each image; None for an image in no list. `unknown`: the
-    number of lines that name no image.
+    lines that name no image.
 
     lists: of equal ones, the first counts. images: their paths. Raises UserError for a line that may mean several
     images, and for an image in the lists of two parts.
@@ -80,7 +80,7 @@ def read_part_lists(
             for key in {composed(end), composed(without_suffix(end))}:
                 by_end[key].append(position)
     mentions: list[Mention | None] = [None] * len(images)
-    unknown = 0
+    unknown = list[str]()
     seen = list[list[str]]()
     for part, path in lists:
         lines = [line.strip() for line in files.lines(path)]
@@ -96,7 +96,7 @@ def read_part_lists(
                 problem = f"{show_json(line)} may be any of {images[found[0]]}, {images[found[1]]}"
                 raise UserError(where, problem, "write their folders, too")
             if not found:
-                unknown += 1
+                unknown.append(line)
                 continue
             (position,) = found
             before = mentions[position]
@@ -123,9 +123,9 @@ class Member(NamedTuple):
     """What a list of a part says."""
 
 
-def parts_of(members: Sequence[Member], unknown: int, notes: Notes) -> list[str | None]:
+def parts_of(members: Sequence[Member], notes: Notes) -> list[str | None]:
     """The part of each picture: what the set's own files and folders say, or else, if they mean no split, its lists.
-    unknown: the number of lines of lists that name no picture. Raises UserError if both differ."""
+    Raises UserError if both differ."""
     own = list[str | None]()
     for said, picture, _ in members:
         part = top_folder(picture.name) if said.part is None else said.part
@@ -138,6 +138,6 @@ def parts_of(members: Sequence[Member], unknown: int, notes: Notes) -> list[str 
     mentions = [member.mention for member in members]
     if any(splits) or not any(mentions):
         return own
-    notes.count(mentions.count(None), f"of {len(members)} images in no list of a part: without a split")
-    notes.count(unknown, "line in lists of parts without a labelled image")
+    others = [member.picture.name for member in members if member.mention is None]
+    notes.count(len(others), f"of {len(members)} images in no list of a part: without a split", others)
     return [mention.part if mention else "" for mention in mentions]

@@ -18,16 +18,15 @@ from urllib.parse import unquote
 import numpy as np
 
 from ...files.image_files import read_pixels
-from ...files.messages import show_json
 from ...files.names import without_suffix
-from ...files.photo_files import named_images, visible
+from ...files.photo_files import named_images
 from ...files.reading import (
     ABSENT,
-    ARCHIVES,
     Json,
     Node,
     composed,
     inside,
+    is_there,
     parse_json,
     read_bytes,
     read_lines,
@@ -187,7 +186,7 @@ class PictureFinder:
         ends = dict.fromkeys(chain.from_iterable(map(ends_of, names)))
         for end, alike, folder in product(ends, (False, True), folders):
             path = self._alike((folder / end).parent, end) if alike else folder / end
-            if path is not None and path.suffix.lower() in IMAGE_SUFFIXES and os.path.isfile(path):
+            if path is not None and path.suffix.lower() in IMAGE_SUFFIXES and is_there(path):
                 return Picture(inside(folder, path), end)
         if at_any_depth is None or not ends:
             return None
@@ -206,28 +205,6 @@ class PictureFinder:
                     listing[_key(file)].append(file)
         alike = self.listings[folder, pattern].get(_key(Path(name)), [])
         return alike[0] if len(alike) == 1 else None
-
-
-def missing_picture(name: str, folders: Sequence[Path]) -> str:
-    """The problem of labels whose picture is missing, with what is there instead: a file of another kind, or an
-    archive. name: of the picture. folders: where it may be, one or more."""
-    tried = [folder for folder in folders if folder.is_dir()] or folders
-    stem = _key(Path(portable(name)))
-    problem = f"there is no image {show_json(name)} in {tried[0]}"
-    files = [path for folder in dict.fromkeys(tried) if folder.is_dir() for path in sorted(visible(folder, "*"))]
-    alike = [path for path in files if stem in (_key(path), composed(path.stem).casefold()) and path.is_file()]
-    others = [path for path in alike if path.suffix.lower() not in (*IMAGE_SUFFIXES, ".json", ".txt", ".xml")]
-    archives = [path for path in files if path.name.lower().endswith(ARCHIVES)]
-    if others or archives:
-        problem += f", but {[*others, *archives][0]}, and only PNG and JPEG files are read"
-    return problem
-
-
-def how_to_find(given: bool) -> str:
-    """What to do about labels whose picture is missing. given: whether the user named the folder of the pictures."""
-    if given:
-        return "--skip-missing leaves out labels without one"
-    return "--images names the folder of the images, and --skip-missing leaves out labels without one"
 
 
 def _key(path: Path) -> str:

@@ -21,6 +21,7 @@ from ...errors import UserError
 from ...files.image_files import orientation_of
 from ...files.messages import Notes, first_of, plural, show_json
 from ...files.names import without_suffix
+from ...files.photo_files import visible
 from ...files.reading import check_unpacked
 from ...rows.values import NO_SPLIT, no_part, part_of, row_splits
 from ..class_lists import ClassList, number_labels
@@ -32,10 +33,13 @@ from .format_table import FORMATS, ImportOptions, SetFormat, SourceName, codec, 
 from .labelled import Labelled, Painted, Pair, Shapes, Turn, Wanted
 from .painting import JOINED, Painting, Shape, Survey, by_object, survey
 from .parts import Member, PartList, find_part_lists, parts_of, read_part_lists
-from .set_files import Picture, PictureFinder, SetFiles, ends_of, how_to_find, missing_picture, unique_names
+from .set_files import IMAGE_SUFFIXES, Picture, PictureFinder, SetFiles, ends_of, unique_names
+from .what_is_there import Unread, where_named
 
 OF_ALL = ("labels_alone", "originals", "num_classes", "truth")
 """Fields of `Source` that are given for every format, and that some do not need."""
+FOLDERS = ("images", "masks", "labels")
+"""Options that name a folder of the set."""
 
 
 class Contents(NamedTuple):
@@ -75,8 +79,10 @@ class Source(ImportOptions, Notes):
     """Name or flat name of a sample → its picture, in the set whose masks come back. They stand for pictures that the
     tool did not return."""
     pictures: PictureFinder = field(default_factory=PictureFinder)
-    missing_pictures: int = 0
-    """Number of labels so far that were left out because their picture is missing."""
+    missing_pictures: list[str] = field(default_factory=list)
+    """Names of the pictures so far whose labels were left out because the picture is missing."""
+    not_found: list[str] = field(default_factory=list)
+    """Names of the pictures so far without labels, and in lists without a picture."""
 
     @property
     def is_truth(self) -> bool:
@@ -94,8 +100,11 @@ class Source(ImportOptions, Notes):
         return self.files.folder
 
     def file(self, usual: str) -> Path:
-        """`path` itself if it is a file, or else the file with the usual name in the folder."""
-        return self.path / usual if self.path.is_dir() else self.path
+        """`path` itself if it is a file, or else the file with the usual name in the folder. Raises UserError."""
+        file = self.path / usual if self.path.is_dir() else self.path
+        if not file.is_file():
+            raise Unread(self.path, f"has no {usual}")
+        return file
 
     def not_read(self, files: Iterable[Path], chosen: Collection[Path]) -> None:
         """Notes the annotation files that are not read. files: those beside the chosen files. If the user named a file,
@@ -111,9 +120,9 @@ class Source(ImportOptions, Notes):
         picture. folders: where it may be. Raises UserError, unless the user wants to leave out such labels, or compares
         only label maps."""
         if not (self.skip_missing or self.labels_alone):
-            given = [folder for folder in folders if folder in self.files.others]
-            raise UserError(where, missing_picture(name, given or folders), how_to_find(bool(given)))
-        self.missing_pictures += 1
+            fix = "--images names the folder of the images, and --skip-missing leaves out labels without one"
+            raise Unread(where, f"there is no image {show_json(name)} in {folders[0]}", fix)
+        self.missing_pictures.append(name)
 
     def masks_of(
         self,
@@ -174,12 +183,14 @@ class Source(ImportOptions, Notes):
         in `Painting`. lists: as for `samples_of`. Raises UserError.
         """
         pictures = [*pictures]
-        seen = survey((one.labels.read for one in pictures), proves_objects)
-        others = first_of(sorted({*seen.left_out}))
-        self.count(len(seen.left_out), f"shape of a kind that is no mask, such as {others}: left out")
-        empty = sum(not pictures[position].needs_list for position in seen.empty)
-        self.count(empty, f"of {len(pictures)} images without a shape: background only")
-        self.count(seen.joined, f"{JOINED}: the line that joins them is painted, as in Ultralytics")
+        seen = survey(((one.picture.name, one.labels.read) for one in pictures), proves_objects)
+        others = first_of(sorted({text for _, text in seen.left_out}))
+        of_others = [name for name, _ in seen.left_out]
+        self.count(len(of_others), f"shape of a kind that is no mask, such as {others}: left out", of_others)
+        listed = {one.picture.name for one in pictures if one.needs_list}
+        empty = [name for name in seen.empty if name not in listed]
+        self.count(len(empty), f"of {len(pictures)} images without a shape: background only", empty)
+        self.count(len(seen.joined), f"{JOINED}: the line that joins them is painted, as in Ultralytics", seen.joined)
         for line in numbered_names(sorted({label for label, _ in seen.labels})):
             self.note(line)
         boxes = self._takes_boxes(seen)
@@ -233,15 +244,21 @@ class Source(ImportOptions, Notes):
         titled = find_part_lists(self.files, root, split) if wanted and not part_of(wanted) else []
         if titled:
             wanted = None
-            chosen, _ = read_part_lists(self.files, titled, paths)
+            chosen, unknown = read_part_lists(self.files, titled, paths)
             members = [one for one, mention in zip(members, chosen, strict=True) if mention]
         else:
+            bare = self._without_labels(found)
+            self.not_found += bare
+            others = [one.picture.name for one in members if one.said.needs_list and not one.mention] + bare
             members = [one for one in members if one.mention or not one.said.needs_list]
-            left_out = len(found) - len(members)
-            self.count(left_out, f"of {len(found)} images without labels, or in no list of a part: left out")
+            of_all = len(members) + len(others)
+            self.count(len(others), f"of {of_all} images without labels, or in no list of a part: left out", others)
 
         # Their parts and names
-        parts = parts_of(members, unknown, self)
+        parts = parts_of(members, self)
+        if titled or any(mentions):
+            self.count(len(unknown), "line in lists of parts without a labelled image", unknown)
+            self.not_found += unknown
         names = unique_names((one.said.part, one.picture.name) for one in members)
         taken = set[str]()
         samples = list[Sample]()
@@ -254,28 +271,36 @@ class Source(ImportOptions, Notes):
             raise no_part(split, self.path, (part_of(part or "") or part or "train" for part in parts))
         return samples
 
+    def _without_labels(self, found: Sequence[tuple[Labelled[Any], Picture]]) -> list[str]:
+        """Names of the pictures beside those of the set that nothing in it labels. found: what labels pictures."""
+        used = {picture.path for _, picture in found} | {said.where for said, _ in found}
+        files = [picture.file for _, picture in found if isinstance(picture.file, Path)]
+        folders = {file.parent for file in files if self.files.holds(file)}
+        beside = chain(*(sorted(visible(folder, "*.*")) for folder in sorted(folders) if not self.labels_alone))
+        return [path.name for path in beside if path.suffix.lower() in IMAGE_SUFFIXES and str(path) not in used]
+
     def _with_files(self, pictures: Iterable[Labelled[Any]]) -> Iterator[tuple[Labelled[Any], Picture]]:
         """The pictures that exist, with their files. Raises UserError if two entries mean one picture."""
         owners = dict[object, str]()
-        inside = 0
+        inside = list[str]()
         for one in pictures:
             if isinstance(one.picture, Picture):
                 yield one, one.picture
                 continue
             picture = self._find(one.picture)
             if picture is None:
-                data = one.picture.inside() if one.picture.inside else None
-                if data is not None:
-                    inside += 1
-                    yield one, Picture(data, one.picture.names[0])
+                data = one.picture.inside()
+                if data:
+                    inside.append(one.picture.name)
+                    yield one, Picture(data, one.picture.name)
                 else:
-                    self.leave_out(one.where, one.picture.names[0], one.picture.folders)
+                    self.leave_out(one.where, one.picture.name, one.picture.folders)
                 continue
             other = owners.setdefault(picture.file, one.where)
             if other != one.where:
                 raise UserError(one.where, f"its image, {picture.file}, is that of {other}, too")
             yield one, picture
-        self.count(inside, "image without a file: taken from inside the label file")
+        self.count(len(inside), "image without a file: taken from inside the label file", inside)
 
     def _find(self, wanted: Wanted) -> Picture | None:
         """A picture that the set names; None if it is missing."""
@@ -324,21 +349,27 @@ def check_options(name: SetFormat, options: Mapping[str, Any]) -> None:
             raise UserError(key, f"is no option of the format {name}", "leave it out")
 
 
-def read_format(name: SourceName, path: Path | str, **options: Any) -> tuple[Contents, Source]:
+def read_set(name: SourceName, path: Path | str, **options: Any) -> tuple[Contents, Source]:
     """(contents, source) of a folder or file. `source` has the notes. name: the format. path: the folder or file.
     options: those that `check_options` allows. Raises UserError."""
     given = {key: value for key, value in options.items() if value is not None}
-    for key in given.keys() & {"images", "masks"}:
+    for key in given.keys() & FOLDERS:
         given[key] = folder = Path(given[key])
         if not folder.is_dir():
             check_unpacked(folder)
             raise UserError(key, f"{folder}: no such folder")
-    files = SetFiles(Path(path), [given[key] for key in ("images", "masks") if key in given])
+    files = SetFiles(Path(path), [given[key] for key in FOLDERS if key in given])
     source = Source(files=files, shown=FORMATS[name].shown, **given)
     contents = codec(name).read(source)
     for part, count in contents.parts.items():
         if part and part_of(part) is None:
             what = f"{plural(count, 'sample')} of the part {show_json(part)}, which {NO_SPLIT}"
             source.note(f"{what}: `split` keeps the word, and `train` and `evaluate` ask for --split")
-    source.count(source.missing_pictures, "label whose image is missing, left out")
+    missing = source.missing_pictures
+    source.count(len(missing), "label whose image is missing, left out", missing)
+    lost = {Path(each).stem for each in (*missing, *source.not_found)}
+    places = lost and where_named(source.folder, lost)
+    if places:
+        others = [f"--{key}" for key in FOLDERS if key in options_of(ImportOptions, name)]
+        source.note(f"of these names there are {places}; {' and '.join(others)} name other folders")
     return contents, source

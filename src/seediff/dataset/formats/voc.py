@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 
 from ...config.class_names import BACKGROUND, VOC_CLASSES
-from ...errors import UserError
 from ...files.photo_files import named_images
 from .. import native
 from ..class_lists import find_class_list, named_classes
@@ -26,6 +25,7 @@ from .labelled import Pair
 from .parts import find_part_lists
 from .set_files import images_by_name
 from .source import Contents, Source
+from .what_is_there import Unread
 
 IMAGES = "JPEGImages"
 CLASS_MAPS = "SegmentationClass"
@@ -76,19 +76,18 @@ def read(source: Source) -> Contents:
     ImageSets/Segmentation, or all label maps if there is none. The classes are the names in a list in the folder
     (class_lists.py), or else VOC's twenty. Pictures without a label map are left out. The colours in masks mean what a
     list of colours says, or else what VOC's palette says. Raises UserError."""
-    root = find_voc(source.path)
-    if root is None:
-        raise UserError(source.path, f"has no {CLASS_MAPS}", "name the folder that holds it, such as VOCdevkit/VOC2012")
-    masks = root / CLASS_MAPS
+    root = find_voc(source.path) or source.path
+    masks = source.masks or root / CLASS_MAPS
+    maps = named_images(masks)
+    if not maps:
+        fix = "--masks names their folder; or name the folder that holds it, such as VOCdevkit/VOC2012"
+        raise Unread(root, f"has no {CLASS_MAPS} with PNG files", fix)
     class_list = find_class_list(source.path, root, masks, classes=source.classes, note=source.note)
     class_list = class_list or source.truth
     if class_list is None:
         class_list = replace(named_classes(VOC_CLASSES), where="VOC's twenty: there is no list")
     folder = source.images or root / IMAGES
     image_paths = images_by_name(folder)
-    maps = named_images(masks)
-    if not maps:
-        raise UserError(masks, "has no PNG file")
     has_lists = bool(find_part_lists(source.files, root))
     found = list[Pair]()
     for name, mask in maps:

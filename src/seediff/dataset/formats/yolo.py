@@ -24,7 +24,7 @@ import numpy as np
 from ...errors import UserError
 from ...files.label_maps import IGNORE
 from ...files.photo_files import visible, walk
-from ...files.reading import fit
+from ...files.reading import fit, is_there
 from ...rows.values import part_of
 from .. import native
 from ..class_lists import DATA, check_agree, class_list_files, described, number_classes, read_class_lists, yaml_names
@@ -36,8 +36,9 @@ from .exporting import Export, MinArea, least_area
 from .labelled import Pair, Shapes
 from .painting import JOINED, Shape, is_box
 from .parts import PartList, is_label_file
-from .set_files import SetFiles, how_to_find, images_by_name, portable, top_folder
+from .set_files import SetFiles, images_by_name, portable, top_folder
 from .source import Contents, Source
+from .what_is_there import Unread
 
 DARKNET = "obj.names"
 IMAGES, LABELS, MASKS = "images", "labels", "masks"
@@ -121,9 +122,10 @@ def read(source: Source) -> Contents:
         raise UserError(data.file, "has poses (kpt_shape), whose points would be read as corners; masks need polygons")
     class_list = number_classes(data.names, data.file, void=(), classes=source.classes, note=source.note)
     pairs, lists = find_pairs(source, data)
-    existing = [pair.file for pair in pairs if pair.file.exists()]
+    existing = [pair.file for pair in pairs if is_there(pair.file)]
     if not existing:
-        raise UserError(data.root, f"none of its {len(pairs)} images has a label file, such as {pairs[0].file}")
+        raise Unread(data.root, f"none of its {len(pairs)} images has a label file")
+    source.not_found += [pair.name for pair in pairs if not is_there(pair.file)]
     _, first = next(chain.from_iterable(_rows(source.files, path) for path in existing), (0, []))
     confident = len(first) > 5 and len(first) % 2 == 0 and 0 <= first[-1] <= 1  # else other rows are refused
     if not first:
@@ -160,11 +162,14 @@ def read_data(files: SetFiles, path: Path, classes: Sequence[str] = ()) -> YoloD
     found = sorted(visible(path, "*.y*ml")) if path.is_dir() else [path]
     files_of_names = map(files.inside, class_list_files(root, root / LABELS))
     lists = read_class_lists(files_of_names, first=0, any_name=bool(found))
-    if not found and (classes or lists):
+    if found:
+        data = _read_yaml(files, found[0] if len(found) == 1 else path / DATA)
+    elif classes or lists:
         file, names = next(iter(lists.items()), (Path("--classes"), dict(enumerate(classes))))
         data = YoloData(file, path, {}, names, [("", IMAGES if (path / IMAGES).is_dir() else ".")])
     else:
-        data = _read_yaml(files, found[0] if len(found) == 1 else path / DATA)
+        problem = f"has no {DATA}, and nothing else names its classes"
+        raise Unread(path, problem, "--classes names them in the order of their numbers")
     check_agree([(data.file, data.names), *lists.items()])
     return data
 
@@ -188,16 +193,17 @@ def find_pairs(source: Source, data: YoloData) -> tuple[list[Pair], list[PartLis
     a missing picture, because its labels would be lost silently. Raises UserError.
     """
     root = data.root
+    usual_images = root / IMAGES if (root / IMAGES).is_dir() else root
     images = source.images
+    if source.labels is not None:
+        images = images or usual_images
     places, lists = _places(source, data)
     by_name: Mapping[object, tuple[Path, str | None]] = {}
     if images is not None:
         places = {images: ""}
         by_name = _labels_by_name(source, data, images)
     elif lists:  # they say the parts
-        places = {root / IMAGES if (root / IMAGES).is_dir() else root: "", **places}
-    if not places:
-        raise UserError(data.file, f"names no images in {root}", how_to_find(False))
+        places = {usual_images: "", **places}
     # The pictures, each in the last of its places. Of a folder of all parts, those with labels or in a list count.
     found: dict[Path, Pair] = {}
     for place, part in places.items():
@@ -209,7 +215,7 @@ def find_pairs(source: Source, data: YoloData) -> tuple[list[Pair], list[PartLis
             labels = source.files.inside(labels)
             found[source.files.inside(path)] = Pair(own, name, path, labels, needs_list=own == "")
     if not found:
-        raise UserError(root, "has no images", how_to_find(images is not None))
+        raise Unread(images or root, "has no images where they are looked for", "--images names their folder")
     # Label files beside those of the pictures
     used = {pair.file: path.parent for path, pair in found.items()}
     for folder, place in sorted({labels.parent: place for labels, place in used.items()}.items()):
@@ -239,12 +245,13 @@ def _places(source: Source, data: YoloData) -> tuple[dict[Path, str | None], lis
 def _labels_by_name(source: Source, data: YoloData, images: Path) -> dict[object, tuple[Path, str | None]]:
     """Picture → the label file whose path ends alike, and the part of that file's folder. data: what the YAML file
     says. images: the folder of the pictures. Raises UserError for a picture with two label files."""
-    texts = [path for path in sorted(walk(data.root)) if path.suffix == ".txt" and path.name != native.CLASSES]
-    below = [path for path in texts if LABELS in path.relative_to(data.root).parts]
+    root = source.labels or data.root
+    texts = [path for path in sorted(walk(root)) if path.suffix == ".txt" and path.name != native.CLASSES]
+    below = [path for path in texts if source.labels or LABELS in path.relative_to(root).parts]
     parts = {_steps(text, IMAGES): split for split, text in reversed(data.entries)}
     found: dict[object, tuple[Path, str | None]] = {}
     for path in below or [path for path in texts if is_label_file(source.files.lines(path))]:
-        steps = _steps(path.relative_to(data.root).as_posix(), LABELS)
+        steps = _steps(path.relative_to(root).as_posix(), LABELS)
         picture = source.pictures.find([images], [Path(*steps).with_suffix("").as_posix()], images)
         if picture is None:
             source.leave_out(path, path.stem, [images])
@@ -327,7 +334,7 @@ def _runs(frame: tuple[int, int], corners: np.ndarray, filled: bool) -> np.ndarr
 def _rows(files: SetFiles, path: Path) -> Iterator[tuple[int, list[float]]]:
     """(line number, numbers) of each line that is not empty; no numbers for a line of anything else. path: a label
     file, which may be missing."""
-    for number, line in enumerate(files.text(path).splitlines() if path.exists() else (), 1):
+    for number, line in enumerate(files.text(path).splitlines() if is_there(path) else (), 1):
         if line.strip():
             row: list[float] = []
             with suppress(ValueError):
