@@ -52,29 +52,27 @@ def test_cpu_has_bfloat16_when_it_computes_in_it(monkeypatch, onednn, avx512_bf1
         devices._computes_bfloat16.cache_clear()
 
 
-def test_a_driver_that_is_too_old_is_told(monkeypatch):
+OLD = "CUDA initialization: The NVIDIA driver on your system is too old (found version 11040). Please update it."
+
+
+@pytest.mark.parametrize(
+    ("warned", "said"),
+    [
+        (OLD, r"The NVIDIA driver on your system is too old \(found version 11040\)"),
+        ("", "this PyTorch was built for CPUs only; install one for CUDA"),  # beside an NVIDIA driver
+    ],
+)
+def test_a_driver_that_is_too_old_is_told(monkeypatch, warned, said):
     """As torch says it, once in a process; no driver at all is no news."""
-    text = "CUDA initialization: The NVIDIA driver on your system is too old (found version 11040). Please update it."
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(warnings.warn(text, stacklevel=2)))
-    devices._no_cuda.cache_clear()
-    try:
-        with pytest.warns(Notice, match=r"^the GPU is not used: The NVIDIA driver .* \(found version 11040\)$"):
-            assert default_device() != "cuda"
-        with user_error(r"^device: cuda: is not available: The NVIDIA driver on your system is"):
-            check_device("cuda")
-    finally:
-        devices._no_cuda.cache_clear()
-
-
-def test_a_pytorch_for_cpus_beside_an_nvidia_driver_is_told(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(devices, "_only_cpus", lambda: True)
+    there = (lambda: bool(warnings.warn(warned, stacklevel=2))) if warned else (lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_available", there)
+    monkeypatch.setattr(devices, "_only_cpus", lambda: not warned)
     monkeypatch.setattr(devices.shutil, "which", lambda name: f"/usr/bin/{name}")
     devices._no_cuda.cache_clear()
     try:
-        with pytest.warns(Notice, match=r"^the GPU is not used: this PyTorch was built for CPUs only; install one for"):
+        with pytest.warns(Notice, match=f"^the GPU is not used: {said}"):
             assert default_device() != "cuda"
-        with user_error("^device: cuda: is not available: this PyTorch was built for CPUs only; install one for CUDA"):
+        with user_error(f"^device: cuda: is not available: {said}"):
             check_device("cuda")
     finally:
         devices._no_cuda.cache_clear()

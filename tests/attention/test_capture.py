@@ -4,11 +4,9 @@ import pytest
 import torch
 from builders.plans import capturing
 from builders.same_maps import assert_same_maps
-from random_maps import random_maps
 
 import seediff.attention.probabilities
 from seediff.attention.calls import KNOWN_CALLS
-from seediff.attention.maps import AttentionMaps
 from seediff.attention.probabilities import Scores, Target, add_probabilities
 from seediff.attention.which_rows import Encoded
 from seediff.config.methods import CaptureConfig
@@ -97,13 +95,3 @@ def test_half_precision_is_of_queries_and_keys_alone():
     expected = mean / mean.amax((1, 2), keepdim=True)
     torch.testing.assert_close(total.double(), expected, atol=1e-2, rtol=0)
     assert scores.abs().max() > torch.finfo(torch.float16).max
-
-
-def test_saved_maps_are_loaded_again(tmp_path):
-    maps = random_maps((8, 12))
-    maps.save(tmp_path / "a.safetensors")
-    back = AttentionMaps.load(tmp_path / "a.safetensors")
-    assert (back.lattice, back.words, back.prompt) == (maps.lattice, maps.words, maps.prompt)
-    for (*where, found), (*there, tensor) in zip(back.tensors(), maps.tensors(), strict=True):
-        assert where == there
-        assert torch.equal(found, tensor)

@@ -3,15 +3,12 @@ import pytest
 import torch
 from builders.items import noise_pixels
 from builders.plans import capturing, expected_of, layer_maps, plan_of
-from builders.refusals import user_error
 from diffusers import UNet2DConditionModel
 
 from recipes.studies.capture import capture_images
-from seediff.attention.plan import fit_levels
 from seediff.attention.see_photos import encode_images, run_noised
-from seediff.config.methods import CaptureConfig, MaskConfig
+from seediff.config.methods import CaptureConfig
 from seediff.models.families.unet import attention_layers
-from seediff.models.layers import Kind
 
 
 def image_of(model):
@@ -67,15 +64,6 @@ def test_the_geometric_mean_of_cross_attention_is_that_of_its_layers(mini_model)
         expected = np.exp(np.log(np.maximum(of_layers, 1e-6)).mean(0))
         assert means.cross_attention[grid].numpy() == pytest.approx(expected, abs=1e-6)
     assert_same(means.self_attention, plain.self_attention)
-
-
-def test_only_levels_that_the_method_reads_are_checked():
-    there: dict[Kind, set[int]] = {"self": {1, 2}, "cross": {1, 2}}
-    fit_levels(there, MaskConfig(method="ca", expand_levels=(2, 1), seed_level=4), replaces_missing=False)
-    with user_error(r"^mask.seed_level: 4: the model has no attention at L/4; levels there: 1, 2$"):
-        fit_levels(there, MaskConfig(expand_levels=(2, 1)), replaces_missing=False)
-    with user_error(r"^mask.expand_levels: 4,2: the model has no attention at L/4 in its up layers"):
-        fit_levels(there, MaskConfig(expand_levels=(4, 2), seed_level=2), "up", replaces_missing=False)
 
 
 def test_gligens_attention_to_boxes_is_left_out():

@@ -19,6 +19,7 @@ from PIL import Image
 
 from recipes.studies.capture import capture_images
 from seediff.attention.draw import check_columns, check_negative, check_steps, generate_batch
+from seediff.attention.see_photos import read_prompts
 from seediff.config.methods import CaptureConfig
 from seediff.config.sizes import check_sides
 from seediff.models.describe import check_known_classes
@@ -103,6 +104,14 @@ def calls_of(model, run):
     run()
     hook.remove()
     return calls
+
+
+@torch.no_grad()
+def denoised(model, latents, *prompts):
+    """A prediction as a model's family gives it, what its network was given, and what it returned."""
+    condition, found = read_prompts(model, prompts, latents), []
+    (given,) = calls_of(model, lambda: found.append(model.denoise(latents, 100, condition)))
+    return found[0], given, model.network(**given)[0]
 
 
 def queries_of(model, run):

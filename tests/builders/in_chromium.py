@@ -137,6 +137,12 @@ def noticed(page, text):
     until(page, "text => document.querySelector('#notice').textContent.includes(text)", text)
 
 
+def show_number(page, number):
+    """Open a sample by its address."""
+    page.evaluate("number => { location.hash = `sample=${number}`; }", number)
+    shown_sample(page, f"{number:06d}")
+
+
 def shown_sample(page, name):
     """Wait until the sample that is open has this name, and its label map has come. A sample that was open before shows
     its name at once, but strokes have no effect until then."""

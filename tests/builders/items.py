@@ -68,6 +68,12 @@ def rows_of(folder, name="metadata.jsonl"):
     return [json.loads(line) for line in (folder / name).read_text(encoding="utf-8").splitlines()]
 
 
+def edit_row(folder, number, **values):
+    rows = rows_of(folder)
+    rows[number] |= values
+    write_rows(folder, rows)
+
+
 def write_rows(folder, rows):
     lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
     (folder / "metadata.jsonl").write_text("".join(lines), encoding="utf-8")

@@ -2,12 +2,10 @@
 bright ground.
 """
 
-import io
-
 import numpy as np
-from PIL import Image
 
 from seediff.config.train import make_config
+from seediff.dataset.encoding import encode_image
 from seediff.dataset.sample import Sample
 
 CLASSES = ("square", "disc")
@@ -30,15 +28,9 @@ def scene(number, side=SIDE):
     return (image + rng.integers(-10, 10, image.shape)).clip(0, 255).astype(np.uint8), labels
 
 
-def png(array):
-    buffer = io.BytesIO()
-    Image.fromarray(array).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
 def items(count=8, side=SIDE, first=0):
     made = [scene(first + i, side) for i in range(count)]
-    return [Sample(png(image), labels, name=f"s{first + i}") for i, (image, labels) in enumerate(made)]
+    return [Sample(encode_image(image, "png"), labels, name=f"s{first + i}") for i, (image, labels) in enumerate(made)]
 
 
 def small(**given):

@@ -290,6 +290,11 @@ def rewrite(path, change):
     save_file(change(load_file(path)), path, metadata={"format": "pt"})
 
 
+def configure(path, **values):
+    """Change values of a file of JSON."""
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
 def part_state(folder, part):
     """All tensors of a part of a pipeline's folder."""
     files = sorted((folder / part).glob("*.safetensors"))

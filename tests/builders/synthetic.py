@@ -1,9 +1,8 @@
 """A small dataset of noise and discs, for the report's tests and for anyone who wants to look at a page."""
 
 import numpy as np
-from PIL import Image
 
-from seediff.files.label_maps import voc_palette
+from seediff.dataset.encoding import encode_image, encode_mask
 
 CLASSES = ("dog", "cat", "potted plant")
 
@@ -34,10 +33,8 @@ def write_dataset(out, count, classes=CLASSES, side=64):
     for index in range(count):
         name = classes[index % len(classes)]
         image, label_map = draw(index, index % len(classes) + 1, side)
-        Image.fromarray(image).save(out / f"images/{index:06d}.png")
-        mask = Image.fromarray(label_map).convert("P")
-        mask.putpalette(voc_palette())
-        mask.save(out / f"masks/{index:06d}.png")
+        (out / f"images/{index:06d}.png").write_bytes(encode_image(image, "png"))
+        (out / f"masks/{index:06d}.png").write_bytes(encode_mask(label_map))
         rows.append(
             {
                 "file_name": f"images/{index:06d}.png",

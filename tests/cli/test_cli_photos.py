@@ -64,11 +64,6 @@ def test_classes_are_understood_as_the_model_spells_them(tmp_path, capsys):
         said = capsys.readouterr().out
         assert '= ["dog"]' in said
         assert "cross-attention at " in said  # names of segments need it, too
-    line = f"mask {photos} --model mini --classes {tmp_path}/table.csv --dry-run --out {tmp_path}/out".split()
-    assert main(line) == 0
-    count = len([*photos.iterdir()])
-    table = f"classes are from {tmp_path}/table.csv, which has a line for 1 of {count} photographs"
-    assert f"{table}; the others are searched for all classes" in capsys.readouterr().err
     line = f"segment {photos} --model mini --names fox --dry-run --out {tmp_path}/out".split()
     assert "--names: model 'mini' does not know 'fox'; it knows: " in refused(capsys, *line)
     line = f"segment {photos} --names fox --dry-run --out {tmp_path}/out".split()

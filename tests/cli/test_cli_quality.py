@@ -3,7 +3,7 @@ import json
 import pytest
 from command_line import runner
 from cyclopts import CoercionError
-from items import rows_of, write_pets, write_rows
+from items import edit_row, write_pets
 from layouts import save_map, save_voc
 from refusals import refused, user_error
 
@@ -27,9 +27,7 @@ def pets(tmp_path):
 
 
 def test_check_says_what_is_wrong_in_one_line(pets, tmp_path, capsys):
-    rows = rows_of(pets)
-    rows[1]["area"] = {"cat": 1.0}
-    write_rows(pets, rows)
+    edit_row(pets, 1, area={"cat": 1.0})
     wrong = r"1 error \(row 1\); the first: images/000001.png: names .* but its label map shows .*0.25\}$"
     with user_error(wrong):
         run(f"check {pets} --json {tmp_path}/check.json")

@@ -76,7 +76,6 @@ def test_an_unset_variable_is_not_the_current_folder(line, tmp_path, monkeypatch
         ("generate --classes dog --per-class 1 --out pets/inner", "is inside of the dataset"),
         ("mask photos --classes dog --model mini --out pets/images/inner", "is inside of the dataset"),
         ("train pets --steps 1 --out pets/inner", "is inside of the dataset"),
-        ("export pets --to coco --min-area -5 --out coco", "--min-area: -5 must be a whole number of at least 1"),
     ],
 )
 def test_what_would_end_in_a_wrong_set_is_refused(line, said, tmp_path, monkeypatch, capsys):

@@ -60,6 +60,11 @@ def test_streams(line, code):
     assert "Traceback" not in done.stderr
 
 
+def in_a_line(capsys):
+    """What was printed, with single spaces."""
+    return " ".join(capsys.readouterr().out.split())
+
+
 def test_the_summary_says_what_was_drawn_again(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "160")
     names = ("dog", "cat")
@@ -68,19 +73,19 @@ def test_the_summary_says_what_was_drawn_again(capsys, monkeypatch):
     rows = [row.replace(file_name=f"images/{number}.png") for number in range(3)]
     again = [Row(index=index, classes=names, flags=("mixed:cat",)) for index in (0, 3, 3, 3)]
     show_result(job, RunResult(Path("out"), rows, 4, {}, {"rejected.jsonl": again}))
-    said = " ".join(capsys.readouterr().out.split())
+    said = in_a_line(capsys)
     assert "1 redrawn, 1 left out: why is in rejected.jsonl" in said
     assert "│ dog │ 3 of 4 │" in said
     assert "Few images of dog, cat: the same command with --per-class 6 adds more" in said
     assert "filter out --drop-flags all --min-confidence 0.25 --out out-good" in said
     assert "Nearly all" not in said
     show_result(job, RunResult(Path("out"), (), 4, {}, {"rejected.jsonl": again * 3}))
-    said = " ".join(capsys.readouterr().out.split())
+    said = in_a_line(capsys)
     assert "Nearly all drawings are flagged mixed" in said
     assert "Next:" not in said
     job = MaskJob(MaskPhotosConfig(model="mini", classes=names))
     show_result(job, RunResult(Path("out"), [*rows, Row(flags=("no_class",))], 4, {}))
-    said = " ".join(capsys.readouterr().out.split())
+    said = in_a_line(capsys)
     assert "│ dog │ 3 │" in said
     assert "│ none of the classes │ 1 │" in said
     job = SegmentJob(SegmentPhotosConfig(model="mini", names=names))
@@ -99,7 +104,7 @@ IN_FILES = (
 )
 def test_every_field_of_a_command_is_an_option_with_a_text(command, kind, capsys):
     assert main([command, HELP_ALL]) == 0
-    said = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    said = in_a_line(capsys).replace("│ ", "")
     for part in (kind, *tables_of(kind).values()):
         for name in set(field_types(part)) - set(tables_of(kind)) - set(IN_FILES):
             option = name if part is not CaptureConfig else f"capture-{name}"
@@ -109,7 +114,7 @@ def test_every_field_of_a_command_is_an_option_with_a_text(command, kind, capsys
 @pytest.mark.parametrize("command", [*COMMANDS, "evaluate segments"])
 def test_every_help_has_an_example_and_defaults_in_words(command, capsys):
     assert main([*command.split(), HELP]) == 0
-    said = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    said = in_a_line(capsys).replace("│ ", "")
     assert f"seediff {command}" in said.partition("For example: ")[2]
     assert not re.findall(r"default: (?:False|True|None|\(\)|\[\])", said)
 
@@ -135,5 +140,5 @@ def test_help_shows_what_the_default_model_uses_and_which_methods_read_an_option
     assert used.steps != GenerateConfig.steps
     for command, texts in wanted.items():
         assert main([command, HELP_ALL]) == 0
-        said = " ".join(capsys.readouterr().out.replace("│", " ").split())
+        said = in_a_line(capsys).replace("│ ", "")
         assert [text for text in texts if text not in said] == []

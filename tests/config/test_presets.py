@@ -53,14 +53,3 @@ def test_constants_are_checked(tmp_path, preset, message):
     write_model(tmp_path / "own", preset)
     with user_error(message):
         GenerateConfig.recommended(classes=("dog",), model=str(tmp_path / "own"))
-
-
-def test_several_classes_have_their_own_guidance_scale():
-    def scale(**values):
-        return GenerateConfig.recommended(classes=("dog", "cat"), **values).guidance_scale
-
-    one, several = scale(), scale(classes_per_image=2)
-    assert one < several
-    assert [scale(classes_per_image=shown) for shown in (1, (1, 1, 2))] == [one, several]
-    assert scale(classes_per_image=2, guidance_scale=1.5) == 1.5
-    assert scale(classes_per_image=2, model="sd1.5") == scale(model="sd1.5")

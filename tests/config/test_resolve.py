@@ -9,13 +9,11 @@ from seediff.cli.commands import COMMANDS, make_app
 from seediff.cli.line import CommandLine
 from seediff.config.methods import CaptureConfig, MaskConfig
 from seediff.config.other_names import OTHER_NAMES, own_name
-from seediff.config.runs import GenerateConfig, MaskPhotosConfig, SegmentPhotosConfig
+from seediff.config.runs import GenerateConfig
 from seediff.config.settings import load_config
 from seediff.files.reading import read_toml
-from seediff.models.describe import Preset, preset_toml
 
 DOG = {"classes": ("dog",)}
-REFERENCE = {"mask.method": "reference"}
 
 
 def written(config, folder):
@@ -23,58 +21,9 @@ def written(config, folder):
     return folder / "seediff.toml"
 
 
-def tuned(folder, model, presence, **more):
-    """A file of `seediff tune`."""
-    (folder / "tuned.toml").write_text(preset_toml(Preset(model=model, presence=presence, **more)))
-    return str(folder / "tuned.toml")
-
-
 @pytest.fixture
 def model(tmp_path):
     return write_model(tmp_path / "own", PRESET)
-
-
-def test_a_tuned_beta_is_for_its_method_alone(model, tmp_path):
-    file = tuned(tmp_path, model, 0.6, method="ca", methods={"ca": {"mask": {"beta": 0.36}}})
-    config = configured(MaskPhotosConfig, DOG, preset=file)
-    assert (config.model, config.mask.method, config.mask.beta, config.presence) == (model, "ca", 0.36, 0.6)
-    assert config.given == ("model", "classes", "mask.method")
-    given = configured(MaskPhotosConfig, {**DOG, "mask.beta": 0.2}, preset=file)
-    assert (given.mask.method, given.mask.beta) == ("ca", 0.2)
-    other = configured(MaskPhotosConfig, {**DOG, "mask.method": "ca_sa"}, preset=file)
-    assert (other.mask.beta, other.presence) == (0.4, 0.6)
-    assert configured(SegmentPhotosConfig, {}, preset=file).model == model
-
-
-def test_what_was_chosen_is_known(model, tmp_path):
-    (tmp_path / "hand.toml").write_text("seed = 3\nalpha = 0.2\n".replace("alpha", "[mask]\nalpha"))
-    config = configured(
-        MaskPhotosConfig, {**DOG, "model": model}, tmp_path / "hand.toml", preset=tuned(tmp_path, model, 0.6)
-    )
-    assert (config.seed, config.mask.alpha, config.presence, config.mask.beta) == (3, 0.2, 0.6, 0.4)
-    assert config.given == ("model", "seed", "classes", "mask.alpha")
-    assert configured(GenerateConfig, {**DOG, "model": "sdxl"}).guidance_scale == 5.0  # by its authors
-    reference = configured(GenerateConfig, {**DOG, "model": "sd1.5", **REFERENCE})
-    assert (reference.guidance_scale, reference.capture.layers) == (7.0, "up")
-
-
-def test_a_default_that_somebody_gives_outranks_a_preset(model, tmp_path):
-    """The method's own threshold is 0.4, the class's default 0.3."""
-    (tmp_path / "hand.toml").write_text("[mask]\nbeta = 0.3\n")
-    given = {**DOG, "model": model}
-    for config in (
-        GenerateConfig.recommended(**given, beta=0.3),
-        configured(GenerateConfig, given, tmp_path / "hand.toml"),
-        typed_config("--beta", "0.3", "--model", model, "--classes", "dog"),
-    ):
-        assert (config.mask.beta, "mask.beta" in config.given) == (0.3, True)
-    left_open = typed_config("--model", model, "--classes", "dog")
-    assert (left_open.mask.beta, "mask.beta" in left_open.given) == (0.4, False)
-
-
-def typed_config(*words):
-    bound = CommandLine(make_app(), ["generate", *words, "--out", "out"]).parse()[1]
-    return configured(GenerateConfig, bound.arguments["typed"])
 
 
 def test_what_python_gives_is_given():

@@ -35,7 +35,6 @@ FULL = GenerateConfig(
         (MaskConfig, {"method": "magic"}, "method: 'magic' is not known; known: seediff, ca,"),
         (MaskConfig, {"beta": float("nan")}, "beta: nan must be a number above 0 and below 1 or 'otsu'"),
         (MaskConfig, {"ignore_band": (0.6, 0.5)}, "ignore_band"),
-        (CaptureConfig, {"steps": True}, "steps: true must be 'all' or 'second-half' or a"),
         (
             GenerateConfig,
             {"classes": ("dog", "cat"), "per_class": 9_000_000},
@@ -76,9 +75,7 @@ FULL = GenerateConfig(
         ),
         (GenerateConfig, {"size": "3200x64"}, "size: 3200x64: one side must be at most 8 times the other"),
         (GenerateConfig, {"classes": ()}, "classes: no names given"),
-        (GenerateConfig, {"classes": ("background",)}, "cannot be a class"),
         (GenerateConfig, {"classes": ("a\nb",)}, "is empty, or has a comma"),
-        (GenerateConfig, {"classes": ("tvmonitor", "cat", "TV  monitor")}, "'tvmonitor' and 'TV  monitor' read the"),
     ],
 )
 def test_impossible_values(kind, values, message):
@@ -138,7 +135,7 @@ def test_classes_and_prompts_from_names_voc_and_files(tmp_path):
     assert parse_classes("dog, potted plant ,") == ("dog", "potted plant")
     assert parse_classes("voc") == VOC_CLASSES
     names = tmp_path / "names.txt"
-    names.write_text("\ufeffdog\n  café \n\n", encoding="utf-8")
+    names.write_text("\ufeffdog\r\n  café \n\n", encoding="utf-8", newline="")
     assert parse_classes(str(names)) == ("dog", "café")
     for none in ("background", "__background__", "_background_", "__ignore__", "unlabeled", "__ignore__\n_background_"):
         names.write_text(f"{none}\nperson\nknife\n")

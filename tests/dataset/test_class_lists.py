@@ -2,19 +2,16 @@ import re
 
 import numpy as np
 import pytest
-from items import item
 from layouts import save_png
 from PIL import Image
 from refusals import user_error
 
 from seediff.config.class_names import name_of_zero, parse_classes
 from seediff.dataset.class_lists import find_class_list, named_classes
-from seediff.dataset.dataset import Dataset
 from seediff.dataset.encoding import read_label_map, read_objects
 from seediff.dataset.mask_values import read_mask, with_single
 from seediff.files.label_maps import read_segment_ids, voc_palette
 
-ODD = ("lane, left", "C#", "dog 1", "(other)")
 VALUES = np.array([[0, 1], [2, 3]], np.uint8)
 VOC = voc_palette()[:12]
 
@@ -139,15 +136,6 @@ def test_lines_that_are_names(tmp_path, text):
     names = [re.sub(r"^\d+ (?=\D)", "", line) for line in text.split(" / ")]
     found = parse_classes(str(listing(tmp_path, text)))
     assert [*found] == [name for name in names if name not in ("", "background")]
-
-
-@pytest.mark.parametrize("format_", ["voc", "labelme", "yolo", "masks"])
-def test_any_names_come_back(tmp_path, format_):
-    labels = np.array([[0, 1, 2, 3, 4, 255]], np.uint8).repeat(4, 1).repeat(4, 0)
-    Dataset(ODD, [item("a", labels, {}, labels.shape)]).export(format_, tmp_path / "out")
-    again = Dataset.open(tmp_path / "out", format_)
-    assert again.classes == ODD
-    np.testing.assert_array_equal(again[0].label_map == 4, labels == 4)
 
 
 def test_an_empty_line_between_names_is_refused(tmp_path):

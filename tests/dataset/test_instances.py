@@ -81,22 +81,6 @@ def test_a_mask_for_each_class_is_no_object(tmp_path):
         assert all((sample.instances is None) == (name not in PIECES) for sample in imported(name, tmp_path / name)[1])
 
 
-def test_through_a_folder_a_merge_and_a_filter(tmp_path):
-    Dataset(CLASSES, pairs()).save(tmp_path / "set")
-    assert not [finding for finding in check_dataset(tmp_path / "set").findings if finding.level == "error"]
-    assert "objects" in (tmp_path / "set/README.md").read_text()
-    other = Dataset(("cat", "dog"), [sample.replace(name=f"{sample.name}b") for sample in pairs()])
-    both = Dataset.open(tmp_path / "set").merge(other)
-    both.filter(min_area=0.01).save(tmp_path / "both")
-    samples = Dataset.open(tmp_path / "both").samples
-    assert len(samples) == 6
-    for sample in samples:
-        assert sample.instances.class_ids == ((1, 2, 2) if sample.name.endswith("b") else (2, 1, 1))
-        assert sample.instances.scores == (0.25, 0.75, 0.5)
-        assert "instances" not in sample.metadata
-    assert samples[0].objects(samples[0].label_map).areas == [70, 91, 51]
-
-
 @pytest.mark.parametrize("operation", [*RANDOM, "splice-2x2"])
 def test_augmented_objects_are_where_their_class_is(tmp_path, operation):
     Dataset(CLASSES, pairs()).save(tmp_path / "set")

@@ -104,19 +104,6 @@ def test_boxes_are_background_but_for_ignored_pixels():
 
 
 @pytest.mark.parametrize(
-    ("text", "operation", "count"),
-    [
-        (" flip : 7", "flip", 7),
-        (f"splice-1x{MAX_CELLS}:1/1000", f"splice-1x{MAX_CELLS}", 1),
-        ("perspective:250%", "perspective", 75),
-    ],
-)
-def test_additions(text, operation, count):
-    addition = parse_addition(text)
-    assert (addition.operation, addition.of(30)) == (operation, count)
-
-
-@pytest.mark.parametrize(
     ("texts", "wrong"),
     [
         (["flop:5", "splice-RxC:5", ":5"], "no operation"),

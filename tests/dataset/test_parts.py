@@ -9,7 +9,7 @@ from seediff.dataset.augmented import open_augmented
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.encoding import encode_image
 from seediff.dataset.sample import Sample
-from seediff.rows.values import part_of, row_splits, unclear_parts
+from seediff.rows.values import part_of
 from seediff.train.stages import open_training
 
 
@@ -24,18 +24,6 @@ from seediff.train.stages import open_training
 )
 def test_the_split_of_a_part(names, split):
     assert {part_of(name) for name in names.split()} == {split}
-
-
-@pytest.mark.parametrize(
-    ("names", "splits"),
-    [
-        (["Valid", "train", "holdout", None, ""], ["val", "train", "holdout", None, None]),
-        (["monday", "tuesday", None], [None, None, None]),  # no other part says that these are parts
-    ],
-)
-def test_other_names_are_kept_beside_a_split(names, splits):
-    assert row_splits(names) == splits
-    assert unclear_parts(names) == {name: 1 for name in splits if name == "holdout"}
 
 
 LABELS = np.eye(9, dtype=np.uint8)

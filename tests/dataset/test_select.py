@@ -77,6 +77,12 @@ def test_a_smallest_piece_alone_is_refused(pets):
         numbers(pets, min_piece=4)
 
 
+def dogs(*rows):
+    """Equal pictures with these rows."""
+    image, labels = encode_image(np.zeros((4, 4, 3), np.uint8), "png"), np.eye(4, dtype=np.uint8)
+    return Dataset(("dog",), [Sample(image, labels, row=row, name=str(number)) for number, row in enumerate(rows)])
+
+
 @pytest.mark.parametrize("key", ["confidence", "support"])
 def test_samples_stay_by_what_their_rows_say(key):
     """A person's mask is certain; one that was made in the viewer is not, nor is a picture without a class."""
@@ -86,26 +92,21 @@ def test_samples_stay_by_what_their_rows_say(key):
         {"classes": ["dog"], "review": {"made": {"alpha": 0.5}}},
         {"classes": []},
     ]
-    image, labels = encode_image(np.zeros((4, 4, 3), np.uint8), "png"), np.eye(4, dtype=np.uint8)
-    samples = [Sample(image, labels, row=row, name=str(number)) for number, row in enumerate(rows)]
-    selected = Dataset(("dog",), samples).filter(**{f"min_{key}": 0.5})
+    selected = dogs(*rows).filter(**{f"min_{key}": 0.5})
     assert ([sample.name for sample in selected], selected.dropped) == (["1", "2"], {key: 3})
-    samples.append(Sample(image, labels, row={"classes": ["dog"]}, name="bare"))
-    with user_error(rf"min_{key}: needs `{key}`, and sample 'bare' of the dataset has none"):
-        Dataset(("dog",), samples).filter(**{f"min_{key}": 0.5})
+    with user_error(rf"min_{key}: needs `{key}`, and sample '5' of the dataset has none"):
+        dogs(*rows, {"classes": ["dog"]}).filter(**{f"min_{key}": 0.5})
 
 
 def test_the_best_and_the_worst_follow_both_figures_and_a_corrected_mask_is_certain():
     figures = [(0.9, 0.8), (0.8, 0.1), (0.1, 0.9), (0.7, 0.7)]
     rows = [{"classes": ["dog"], "support": {"dog": one}, "confidence": {"dog": two}} for one, two in figures]
     rows += [{"classes": ["dog"]}, {"classes": ["dog"], "review": {"corrected": True}}]
-    image, labels = encode_image(np.zeros((4, 4, 3), np.uint8), "png"), np.eye(4, dtype=np.uint8)
-    samples = [Sample(image, labels, row=row, name=str(number)) for number, row in enumerate(rows)]
-    data = Dataset(("dog",), samples)
+    data = dogs(*rows)
     assert [one.name for one in data.filter(worst=2)] == ["1", "2"]
     assert [one.name for one in data.filter(best=2)] == ["0", "5"]
     with user_error("worst: needs `support` or `confidence`, and no sample of the dataset has one"):
-        Dataset(("dog",), samples[4:]).filter(worst=2)
+        dogs(*rows[4:]).filter(worst=2)
 
 
 def test_counts_of_a_small_set():

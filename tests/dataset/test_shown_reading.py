@@ -3,7 +3,6 @@
 import json
 import re
 
-import numpy as np
 import pytest
 from command_line import runner
 from interrupted import contents
@@ -14,7 +13,7 @@ from refusals import user_error
 from seediff.cli.formats import import_
 from seediff.dataset.class_lists import ClassList
 from seediff.dataset.dataset import Dataset
-from seediff.dataset.reading import ClassReading, Tally
+from seediff.dataset.reading import ClassReading
 
 run = runner(import_)
 LABELS = [[0, 1, 1], [2, 255, 255]]
@@ -100,10 +99,3 @@ def test_an_import_ends_with_its_reading_and_keeps_it(tmp_path, capsys):
     assert str(tmp_path) not in page + (tmp_path / "set/reading.json").read_text()
     run(f"{line}2 --quiet")
     assert capsys.readouterr().out == ""
-
-
-def test_a_tally_counts_pictures_and_pixels():
-    tally = Tally()
-    for name, labels in {"a": [1, 1, 255], "b": [1, 2]}.items():
-        tally.add(np.bincount(labels, minlength=256), name, (1, 3, 0, 1))
-    assert (tally.counts[:, [1, 2, 255]].tolist(), [*tally.lost]) == ([[2, 1, 1], [3, 1, 1]], ["a", "b"])

@@ -308,7 +308,6 @@ def test_a_segmenter(voc, tmp_path, monkeypatch):
     [
         (lambda p, d: (p / "2007_000042.png").unlink(), (), "no prediction for 1 of 2 images: 2007_000042"),
         (lambda p, d: save_map(p / "2007_000042.png", np.full((2, 4), 300), bits=16), (), "id 300"),
-        (lambda p, d: (p / "classes.txt").write_text("0 background\n300 dog\n"), (), "classes.txt: names id 300"),
         (None, ("--protocol", "camvid"), "protocol camvid"),
         (None, ("--scales", "0.5,2"), "config.json"),
         (None, ("--draws", "0"), "--draws"),

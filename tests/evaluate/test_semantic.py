@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 import pytest
 
@@ -65,14 +63,3 @@ def test_boundary_iou_has_intervals():
     assert table["boundary_miou"] == scores.whole["boundary mIoU"].value
     assert table["boundary_miou_ci95"] == pytest.approx(np.quantile(drawn.mean(1), (0.025, 0.975)))
     assert (table["boundary_miou_images"], scores.entries[-1].quantity) == (8, "boundary mIoU")
-
-
-def test_json_has_no_nan_and_the_key_miou():
-    one = own(("background", "cat", "dog"))
-    truth = np.array([[0, 1]], np.uint8)
-    table = evaluate_pairs([("a", truth, truth)], one, draws=10).to_json()
-    assert table["miou"] == 1.0
-    nothing = {"iou": None, "iou_ci95": [None, None], "iou_images": 0}
-    boundary = {f"boundary_{key}": value for key, value in nothing.items()}
-    assert table["per_class"]["dog"] == {**nothing, **boundary, "pixels": 0}
-    json.dumps(table, allow_nan=False)

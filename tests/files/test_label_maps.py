@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from damage import refusal
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,14 +11,10 @@ from seediff.files.label_maps import read_segment_ids, resize_nearest
 from seediff.files.photo_files import named_images
 
 
-def test_ids_of_1_8_and_16_bits(tmp_path):
-    for palette in (True, False):
-        found = read_segment_ids(save_map(tmp_path / "a.png", [[0, 3], [254, 255]], palette=palette))
-        assert found.dtype == np.int32
-        assert found.tolist() == [[0, 3], [254, -1]]
-    assert read_segment_ids(save_map(tmp_path / "a.png", [[255, 65535]], bits=16)).tolist() == [[255, -1]]
-    Image.fromarray(np.array([[True, False]])).save(tmp_path / "a.png")
-    assert read_segment_ids(tmp_path / "a.png").tolist() == [[1, 0]]
+@pytest.mark.parametrize(("bits", "ids"), [(8, [254, -1, -1]), (16, [254, 255, -1])])
+def test_the_highest_id_is_none(tmp_path, bits, ids):
+    found = read_segment_ids(save_map(tmp_path / "a.png", [[254, 255, 2**bits - 1]], bits=bits))
+    assert (found.dtype, found.tolist()) == (np.int32, [ids])
 
 
 def test_files_that_are_no_label_maps(tmp_path):

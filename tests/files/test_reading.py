@@ -14,7 +14,6 @@ from seediff.files.reading import (
     read_csv,
     read_json,
     read_json_lines,
-    read_lines,
     read_text,
     read_toml,
     read_yaml,
@@ -51,11 +50,6 @@ def test_size_is_known_before_anything_is_read(tmp_path):
 )
 def test_what_is_no_path(path, said):
     assert said in refusal(path)
-
-
-def test_lines_without_byte_order_mark_and_with_any_ends(tmp_path):
-    (tmp_path / "classes.txt").write_bytes("\ufeffbackground\r\ndog\n\ncat\n".encode())
-    assert read_lines(tmp_path / "classes.txt") == ["background", "dog", "", "cat"]
 
 
 @pytest.mark.parametrize(

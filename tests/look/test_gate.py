@@ -125,12 +125,18 @@ def test_unpacked_it_is_no_larger_than_the_image(asked):
         assert opened.store.acted == 0
 
 
-PATHS = """/api/samples/6 /api/samples/99999999999999999999 /api/samples/..%2f..%2fetc%2fpasswd/image /static/../gate.py
-    /static/%2e%2e/gate.py /static//etc/passwd /images/000000.png"""
+PATHS = """/api/samples/6 /api/samples/6/thumb /api/samples/6/labels /api/samples/6/pieces /api/samples/6/attention
+    /api/samples/-1 /api/samples/%D9%A1/image /api/samples/99999999999999999999 /static/../gate.py /images/000000.png
+    /api/samples/..%2f..%2fetc%2fpasswd/image /static/%2e%2e/gate.py /static//etc/passwd"""
 
 
 def test_no_path_leads_anywhere(asked):
     assert {path for path in PATHS.split() if asked[0].ask("GET", path).status not in (400, 404)} == set()
+
+
+def test_a_request_about_too_many_samples_is_refused_at_once(asked):
+    answer = asked[0].post("/api/act", {"action": "accept", "samples": [(n, 0) for n in range(1001)]})
+    assert (answer.status, b"must be a list of length <= 1000" in answer.body) == (400, True), answer.body
 
 
 def test_every_answer_says_what_the_page_may_do(asked):

@@ -3,7 +3,19 @@ lists, a layout that stays."""
 
 import numpy as np
 import pytest
-from in_chromium import at, drag, needs_chromium, noticed, press, saved, shown_mask, shown_sample, until, window
+from in_chromium import (
+    at,
+    drag,
+    needs_chromium,
+    noticed,
+    press,
+    saved,
+    show_number,
+    shown_mask,
+    shown_sample,
+    until,
+    window,
+)
 from items import last_actions
 from look_server import running, write_set
 from PIL import Image
@@ -23,11 +35,6 @@ RECORD = """() => {
     new MutationObserver(() => said.push(shown.textContent)).observe(shown, { childList: true });
 }"""
 """Keeps every text that the tool says."""
-
-
-def show(page, number):
-    page.evaluate("number => { location.hash = `sample=${number}`; }", number)
-    shown_sample(page, NAMES[number])
 
 
 def middle(labels):
@@ -57,7 +64,7 @@ def test_ten_masks_are_corrected_and_accepted_with_twelve_keys(browser, tmp_path
 
 
 def test_alt_erases_and_shift_joins_strokes(page, pets):
-    show(page, 2)
+    show_number(page, 2)
     x, y = middle(shown_mask(page))
     press(page, "b", "1")
     page.keyboard.down("Alt")
@@ -87,7 +94,7 @@ def test_alt_erases_and_shift_joins_strokes(page, pets):
 
 
 def test_surroundings_are_dimmed(page, pets):
-    show(page, 6)
+    show_number(page, 6)
     labels = shown_mask(page)
     alpha = "() => [...document.querySelector('#mask').getContext('2d').getImageData(0, 0, 64, 64).data]"
     press(page, "d")

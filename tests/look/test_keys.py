@@ -1,7 +1,7 @@
 """The page's one table of keys, and what keys and buttons act on, wherever the focus and the page are."""
 
 import pytest
-from in_chromium import at, needs_chromium, noticed, press, saved, shown_sample, until, window
+from in_chromium import at, needs_chromium, noticed, press, saved, show_number, shown_sample, until, window
 from items import last_actions
 from look_server import running, write_set
 
@@ -40,8 +40,7 @@ def test_every_key_acts(fresh):
                 if page.locator("#help").is_visible():
                     page.keyboard.press("Escape")
                 if view == "sample" and page.locator("#sample").is_hidden():
-                    page.evaluate("() => { location.hash = 'sample=2'; }")
-                    shown_sample(page, "000002")
+                    show_number(page, 2)
                 elif view == "grid" and page.locator("#browse").is_hidden():
                     page.click("#back")
                     page.wait_for_selector("#browse:not([hidden])")
@@ -111,8 +110,7 @@ def test_a_change_is_sent_again_until_the_server_responds_and_made_once(browser,
 
     out = write_set(tmp_path / "pets", 4, ("dog", "cat", "bus"))
     with running(out) as (_, opened), window(browser, opened.url, faults=True) as page:
-        page.evaluate("() => { location.hash = 'sample=1'; }")
-        shown_sample(page, "000001")
+        show_number(page, 1)
         page.route("**/labels?tool=*", lose)
         press(page, "b", "3")
         page.mouse.click(*at(page, 5, 5))

@@ -2,22 +2,29 @@
 
 import numpy as np
 import pytest
-from in_chromium import at, drag, needs_chromium, noticed, press, saved, shown_mask, shown_sample, soon, until
+from in_chromium import (
+    at,
+    drag,
+    needs_chromium,
+    noticed,
+    press,
+    saved,
+    show_number,
+    shown_mask,
+    shown_sample,
+    soon,
+    until,
+)
 
 pytestmark = [needs_chromium, pytest.mark.slow]
 NAMES, KEPT = [f"{number:06d}" for number in range(104)], 0
-
-
-def show(page, number):
-    page.evaluate("number => { location.hash = `sample=${number}`; }", number)
-    shown_sample(page, NAMES[number])
 
 
 @pytest.mark.parametrize("tool", ["brush", "polygon"])
 def test_a_stroke_under_way_belongs_to_the_sample_on_which_it_began(page, pets, tool):
     number = {"brush": 10, "polygon": 12}[tool]
     before = [pets[1].labels(number + i) for i in range(2)]
-    show(page, number)
+    show_number(page, number)
     press(page, tool[0], "3")
     start = (10, 12)
     if tool == "polygon":
@@ -42,7 +49,7 @@ def test_a_stroke_under_way_belongs_to_the_sample_on_which_it_began(page, pets, 
 
 
 def test_a_tool_is_off_and_says_so_until_its_sample_is_drawn(page, pets):
-    show(page, 20)
+    show_number(page, 20)
     before = pets[1].labels(20)
     press(page, "b", "3", "a")  # accepted; then the next
     shown_sample(page, NAMES[21])
@@ -73,7 +80,7 @@ def test_speckled_masks_have_outlines_and_all_shown_are_cleaned(page, pets):
     pets[1].paint(30, noise, 0)
     pets[1].paint(31, np.zeros_like(noise), 0)
     page.reload()
-    show(page, 30)
+    show_number(page, 30)
     until(page, "() => document.querySelector('#outlined-from').textContent === '≥ 32 px'")
     asked = []
     page.on("dialog", lambda dialog: asked.append(dialog.message))
@@ -83,7 +90,7 @@ def test_speckled_masks_have_outlines_and_all_shown_are_cleaned(page, pets):
     page.click("#job-undo")
     until(page, "() => document.querySelector('#job-text').textContent.includes('undone')")
     np.testing.assert_array_equal(pets[1].labels(30), noise)
-    show(page, 31)
+    show_number(page, 31)
     press(page, "f", "Space")
     saved(page)
     assert ["104 masks" in asked[0], "100.0 % of the image" in asked[1], len(asked)] == [True, True, 2]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from fake_engine import fake_draw
 from in_chromium import needs_chromium, noticed, open_sample, press, saved, shown_mask, soon, until, window
-from items import last_actions, rows_of, write_rows
+from items import edit_row, last_actions
 from look_server import running
 
 from seediff.config.resolve import configure_run
@@ -85,9 +85,7 @@ def test_a_strip_shows_the_main_steps(browser, made):
 @pytest.mark.parametrize("model", ["of the run", "named", ""])
 def test_segments_of_an_image_without_a_class_and_without_maps(browser, made, model):
     shutil.rmtree(made / native.ATTENTION)
-    rows = rows_of(made)
-    rows[1] |= {"classes": [], "class_ids": [], "area": {}, "confidence": {}, "flags": ["no_class"]}
-    write_rows(made, rows)
+    edit_row(made, 1, classes=[], class_ids=[], area={}, confidence={}, flags=["no_class"])
     if model != "of the run":
         (made / "seediff.toml").unlink()
     looking = configure_run(SegmentPhotosConfig, {"model": "mini"})[0] if model == "named" else None

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from fake_engine import fake_draw
-from items import rows_of, write_rows
+from items import edit_row
 from look_server import keep_attention, only, running, write_set
 from random_maps import random_maps
 
@@ -203,9 +203,7 @@ def test_a_pixel_and_a_word_attend_where_the_maps_say(tmp_path):
 
 
 def test_constants_are_used_for_one_and_for_many_but_not_over_a_person(copied):
-    rows = rows_of(copied)
-    rows[1]["review"] = {"verdict": None, "corrected": True}  # by another tool
-    write_rows(copied, rows)
+    edit_row(copied, 1, review={"verdict": None, "corrected": True})  # by another tool
     with running(copied) as (client, _):
         state = only(0, client.post("/api/masks", {"beta": 0.7, "samples": [(2, 0)]})).json
         assert (state["corrected"], state["made"]) == (False, True)

@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from random_maps import class_map, random_maps, replaced, stretch
+from random_maps import class_map, random_maps, stretch
 
 from seediff.config.methods import MaskConfig
 from seediff.masks.make_masks import soft_masks
 from seediff.masks.methods import background_seeds, cross_attention, cross_times_self, daam, find_seeds, seediff
 from seediff.masks.own_methods import register_method
-from seediff.masks.steps import MaskStep, main_steps
+from seediff.masks.steps import main_steps
 
 
 def up(x, side):
@@ -48,13 +48,6 @@ def test_equals_the_paper_in_float64(class_name, alpha, expansion, background, n
     result = seediff(maps, class_name, MaskConfig(alpha=alpha, expansion=expansion, background=background))
     np.testing.assert_allclose(result.soft.numpy(), paper(maps, class_name, alpha, expansion, background), atol=2e-5)
     assert result.flags == ()
-
-
-def test_constant_cross_attention_is_flagged_and_still_gives_a_mask():
-    result = seediff(replaced(random_maps(), 0.06), "dog", MaskConfig())
-    assert result.flags == ("constant_map", "no_seeds")
-    assert result.trace[MaskStep("seeds", 4)].sum() == 1
-    assert torch.isfinite(result.soft).all()
 
 
 def test_without_a_seed_the_highest_position_is_one_and_flagged():

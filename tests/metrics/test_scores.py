@@ -1,18 +1,8 @@
 import numpy as np
 import pytest
 
-from seediff.evaluate.protocols import own
-from seediff.evaluate.score_list import Scores, keyed, often_shown, score_all, without_interval
-from seediff.metrics.scores import accuracy, class_iou, mean_estimate, mean_iou, resample
-
-
-def test_iou_of_classes_that_are_labelled_or_predicted():
-    counts = np.array([[6, 0, 0, 0], [2, 5, 0, 0], [4, 0, 3, 0]])
-    iou = class_iou(counts)
-    np.testing.assert_array_equal(iou, [0.5, 0, 0, np.nan])
-    assert mean_iou(iou) == pytest.approx(0.5 / 3)  # a class that is only predicted, or only labelled, counts
-    assert mean_iou(iou) == pytest.approx(np.nanmean(iou))
-    assert accuracy(counts) == 6 / 13
+from seediff.evaluate.score_list import keyed, often_shown
+from seediff.metrics.scores import accuracy, mean_estimate, resample
 
 
 def scored(counts, **how):
@@ -48,13 +38,8 @@ def shown_by(pictures, *, predicted=True):
 
 @pytest.mark.parametrize("pictures", [0, 1, 4, 5])
 def test_no_interval_from_fewer_than_five_pictures_that_show_the_class(pictures):
-    counts, classes = shown_by([12, 9, pictures]), own(("a", "b", "c"))
-    ious, right = scored(counts, seed=0, draws=50)
+    ious, right = scored(shown_by([12, 9, pictures]), seed=0, draws=50)
     assert [iou.pictures for iou in ious.values()] == [12, 9, pictures]
-    scores = Scores(classes, score_all(classes, {"all": counts}, accuracy_name=None, seed=0, draws=50), counts, 0)
-    assert without_interval(scores) == [f"Without interval, because fewer than 5 images show them: c ({pictures})."] * (
-        pictures < 5
-    )
     assert not np.isnan([*ious["a"].ci95, *ious["b"].ci95, *right.ci95]).any()
     mean = mean_estimate("mIoU", ious.values())
     assert mean.pictures == pictures

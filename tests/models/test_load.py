@@ -1,4 +1,3 @@
-import json
 import os
 import re
 import shutil
@@ -7,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from builders.single_files import configure
 from patience import PATIENCE
 from refusals import user_error
 
@@ -48,10 +48,9 @@ def test_broken_files(folder, file, content, message):
 
 def test_known_classes(mini_model):
     known = mini_model.info.settings.classes
-    check_known_classes("mini", known, ["dog", "tvmonitor"])
-    with user_error(r"^classes: model '.*' does not know 'zebra', 'diningtable'; it knows: .*dog.* sd1.5$"):
-        check_known_classes("mini", known, ["dog", "zebra", "diningtable"])
-    with user_error(r"does not know 'bicicle' \(did you mean 'bicycle'\?\), 'zebra'; it knows"):
+    with user_error(
+        r"^classes: model '.*' does not know 'bicicle' \(did you mean 'bicycle'\?\), 'zebra'; it knows: .*dog"
+    ):
         check_known_classes("mini", known, ["bicicle", "zebra"])
 
 
@@ -108,9 +107,7 @@ def test_python_m_seediff_runs_nothing_of_the_present_folder(tmp_path):
 
 def test_the_safety_checker_of_stable_diffusion_1_is_no_reason_to_refuse_it(folder):
     """Its published model_index.json names a library that is none; the part is never loaded."""
-    file = folder / "model_index.json"
-    index = json.loads(file.read_text(encoding="utf-8"))
-    index["safety_checker"] = ["stable_diffusion", "StableDiffusionSafetyChecker"]
-    index["feature_extractor"] = ["transformers", "CLIPFeatureExtractor"]
-    file.write_text(json.dumps(index), encoding="utf-8")
+    parts = {"safety_checker": ["stable_diffusion", "StableDiffusionSafetyChecker"]}
+    parts["feature_extractor"] = ["transformers", "CLIPFeatureExtractor"]
+    configure(folder / "model_index.json", **parts)
     assert load_model(str(folder), device="cpu").pipe.safety_checker is None

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from builders.single_files import configure
 
 from seediff.cli.main import main
 from seediff.models.families import families
@@ -49,8 +50,7 @@ class Attack:
         (self.folder / file.lstrip("/")).write_text(EVIL.format(marker=str(self.marker)))
 
     def retell(self, file, **values):
-        path = self.folder / file
-        path.write_text(json.dumps(json.loads(path.read_text()) | values))
+        configure(self.folder / file, **values)
 
 
 @pytest.fixture

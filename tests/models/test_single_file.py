@@ -126,7 +126,6 @@ def changed(path, folder, name, change):
             "meta tensor|mid_block",
         ),
         ("unet", lambda t: t.update({UNET + "out.2.bias": torch.zeros(7)}), "conv_out.bias"),
-        ("flux", lambda t: t.pop(UNET + "double_blocks.1.img_mod.lin.bias"), "double_blocks.1.img_mod.lin.bias"),
     ],
 )
 def test_a_file_whose_tensors_are_others(name, change, match, twin, narrow, tmp_path):

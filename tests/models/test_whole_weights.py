@@ -1,13 +1,12 @@
 """Which weights are refused: of another network or number format, in each kind of file that tensors are read from."""
 
-import json
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from builders.refusals import user_error
-from builders.single_files import NETWORK, rewrite, single_file
+from builders.single_files import NETWORK, configure, rewrite, single_file
 from safetensors.torch import save_file
 
 from seediff.models.registry import load_model
@@ -94,17 +93,6 @@ def test_loras(folder, tmp_path):
     refused("scale_weight", folder, lora=str(path))
 
 
-def changed_config(folder, part, **values):
-    path = folder / part / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | values))
-
-
-def test_a_configuration_of_other_weights(twin, tmp_path):
-    folder = Path(shutil.copytree(twin("flux"), tmp_path / "model"))
-    changed_config(folder, "transformer", guidance_embeds=False)
-    refused("first time_text_embed.guidance_embedder", folder)
-
-
 def test_what_only_training_read_and_other_heads_load_silently(folder, tmp_path):
     more = {
         "first_stage_model.loss.discriminator.main.0.weight": torch.ones(2, 2),
@@ -119,7 +107,7 @@ def test_what_only_training_read_and_other_heads_load_silently(folder, tmp_path)
 def test_sdxls_photographs_are_scaled_as_the_pipeline_scales_back(twin, tmp_path):
     folder = Path(shutil.copytree(twin("xl"), tmp_path / "model"))
     statistics = {"latents_mean": [-1.6, 1.1, 0.2, -0.3], "latents_std": [8.4, 5.9, 3.3, 4.8], "scaling_factor": 0.5}
-    changed_config(folder, "vae", **statistics)
+    configure(folder / "vae/config.json", **statistics)
     model = load_model(str(folder), device="cpu")
     pixels = torch.rand(1, 3, 64, 64) * 2 - 1
     latents = model.family.latents(model.pipe, pixels)

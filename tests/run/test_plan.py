@@ -1,21 +1,11 @@
 from dataclasses import replace
 
 from seediff.cli.main import main
-from seediff.config.runs import GenerateConfig, MaskPhotosConfig
-from seediff.files.photo_files import Photo
+from seediff.config.runs import GenerateConfig
 from seediff.models.describe import describe_model
 from seediff.run import loop
 from seediff.run import plan as plans
 from seediff.run.generate_job import GenerateJob
-from seediff.run.mask_job import MaskJob
-
-
-def test_what_is_not_known_yet_is_not_guessed(mini_folder, tmp_path):
-    config = MaskPhotosConfig(classes=("dog",), model=str(mini_folder))
-    info = describe_model(config.model)
-    job = MaskJob.of(config, [Photo(tmp_path / "a.png", "a")], info=info)
-    assert job.plan(replace(info, network_config={}, vae_config={})) is None
-    assert job.plan(info).expected.map_bytes
 
 
 def test_a_disk_that_is_too_small_for_the_attention_maps(tmp_path, monkeypatch, capsys):
@@ -30,11 +20,6 @@ def test_a_disk_that_is_too_small_for_the_attention_maps(tmp_path, monkeypatch, 
     warned = []
     loop.run(job, tmp_path / "o", warn=warned.append)
     assert [text[:22] for text in warned] == ["The disk is too small:"]
-
-
-def test_memory_that_is_not_known_has_no_quantisation():
-    line = plans.memory_line(GenerateConfig(("dog",), quantize="nf4", device="cuda"), None, None)
-    assert line == "Memory: not known, because the weights are not all on this machine"
 
 
 def test_what_is_on_this_machine_is_not_downloaded():

@@ -8,21 +8,12 @@ from refusals import user_error
 from seediff.drawing.colours import css_colour, heat_colours, mask_colours
 from seediff.drawing.overlays import overlay
 from seediff.masks.results import MaskResult
-from seediff.script.results import SIDE, HeatMap, heat_sheet
+from seediff.script.results import HeatMap
 from seediff.segments.make_segments import Segments
 
 BILINEAR = Image.Resampling.BILINEAR
 VALUES = np.array([[0, 0.5], [0.25, 1]], np.float32).repeat(4, 0).repeat(4, 1)
 PIXELS = np.full((8, 8, 3), 200, np.uint8)
-
-
-def test_numbers_and_colours():
-    heat = HeatMap(VALUES, "dog")
-    assert heat.shape == (8, 8)
-    assert np.array_equal(np.asarray(heat), VALUES)
-    shown = np.asarray(heat.image())
-    assert np.array_equal(shown[0, 0], heat_colours()[0])
-    assert np.array_equal(shown[7, 7], heat_colours()[255])
 
 
 def test_over_an_image():
@@ -43,6 +34,7 @@ def test_files(tmp_path):
     saved, over = np.asarray(Image.open(tmp_path / "dog.png")), np.asarray(heat.over(scale=True))
     assert np.array_equal(saved[:8], np.asarray(heat.image()))
     assert np.array_equal(over[:256], np.asarray(heat.over()))
+    assert np.array_equal(saved[[0, 7], [0, 7]], heat_colours()[[0, 255]])
     assert len(saved) == 8 + 18
     assert len(over) == 256 + 18
 
@@ -72,17 +64,6 @@ def test_notebooks():
         assert page.count("data:image/jpeg") == 2
         assert replace(shown, pixels=None)._repr_html_().count("data:image/jpeg") == 1
         assert all(text in page for text in (title, *legend))
-
-
-def test_a_sheet_of_heat_maps():
-    """Small ones are enlarged, so that words fit beneath."""
-    heat = HeatMap(VALUES, "dog", PIXELS)
-    sheet = np.asarray(heat_sheet([heat, replace(heat, phrase="cat")]))
-    assert sheet.shape[1] == 3 * SIDE + 4 * 6
-    assert np.array_equal(
-        sheet[6 : 6 + SIDE, 6 : 6 + SIDE], np.full((SIDE, SIDE, 3), 200)
-    )  # alone, then below each map
-    assert np.asarray(heat_sheet([replace(heat, pixels=None)])).shape[1] == SIDE + 12
 
 
 def test_masks_of_a_small_image_are_enlarged_and_named_beside():

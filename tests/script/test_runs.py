@@ -1,6 +1,4 @@
 import copy
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from types import SimpleNamespace
 
@@ -69,22 +67,6 @@ def test_blocks_of_one_class_overlap(pipe, first):
     assert type(pipe).__call__ is method
 
 
-def test_two_threads_with_a_pipeline_each(pipe):
-    pipes, both = (pipe, copy.deepcopy(pipe)), threading.Barrier(2)
-
-    def work(one):
-        both.wait()
-        with seediff.capture(one) as seen:
-            both.wait()
-            draw(one)
-        return seen.maps
-
-    with ThreadPoolExecutor(2) as pool:
-        found = list(pool.map(work, pipes))
-    for (maps,) in found:
-        assert_same_maps(maps, alone(pipe)[0])
-
-
 def test_calls_of_another_pipeline_are_told(pipe):
     """As in a hires fix: one network, two pipelines."""
     from diffusers import StableDiffusionImg2ImgPipeline
@@ -142,27 +124,6 @@ def test_embeddings_alone(pipe):
     assert seen.maps[0].words == expected.words
 
 
-def loop(pipe, states, seed=0, levels=(900, 500, 500, 100)):
-    """A picture in a loop of one's own."""
-    noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(seed))
-    with torch.no_grad():
-        for level in levels:
-            pipe.unet(noise.expand(len(states), -1, -1, -1), level, encoder_hidden_states=states)
-
-
-def test_a_loop_of_ones_own(pipe):
-    """Is captured with the network, and not with the pipeline."""
-    states = torch.cat(pipe.encode_prompt("a dog", "cpu", 1, True)[::-1])
-    with seediff.capture(pipe) as seen:
-        loop(pipe, states)
-        draw(pipe, "a bus")
-    assert seen.prompts == ["a bus"]
-    with seediff.capture(pipe.unet, prompt="a dog", tokenizer=pipe.tokenizer, states=states[1]) as seen:
-        loop(pipe, states)
-    assert seen.prompts == ["a dog"]
-    assert seen.heatmap("dog").shape == (8, 8)
-
-
 @pytest.mark.parametrize(
     ("given", "count"),
     [
@@ -183,11 +144,6 @@ def test_images_that_a_pipeline_returns(given, count):
 
 def test_the_network_alone(pipe):
     states = pipe.encode_prompt("a dog", "cpu", 1, False)[0]
-    with seediff.capture(pipe.unet, prompt="a dog", states=states) as seen:
-        draw(pipe, "a dog", guidance_scale=1.0)
-    assert [maps.words for maps in seen.maps] == [{}]
-    with user_error(r"^'dog': only the tokenizer knows its columns"):
-        seen.heatmap("dog")
     with seediff.capture(pipe.unet, prompt="a dog", states=states) as seen:
         draw(pipe, "a dog")
         with pytest.warns(Notice, match="several sizes"):

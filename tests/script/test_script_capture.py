@@ -1,23 +1,20 @@
 import warnings
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from builders.configured import write_model
 from builders.families import SPECS, generate, request
 from builders.same_maps import assert_same_maps
 
 import recipes.methods  # noqa: F401  registers the methods that are files
 import seediff
-from seediff.config.methods import CaptureConfig, MaskConfig
+from seediff.config.methods import MaskConfig
 from seediff.config.runs import GenerateConfig
 from seediff.errors import Notice
 from seediff.masks import make_masks
 from seediff.models.registry import load_model
 from seediff.prompts.tokens import locate_columns
 from seediff.script import results
-from seediff.script.plan import pipeline_constants
 
 
 @pytest.fixture(scope="module", params=["unet", "flux", "z_image"])
@@ -72,14 +69,6 @@ def test_a_given_option_counts_more_than_the_folders(mini):
     assert all(own[kind] < everything[kind] for kind in own)
     with seediff.capture(mini, keep="daam", normalize=True) as seen:  # daam's own is False
         assert seen._plan.capture.normalize
-
-
-def test_all_that_was_tuned_of_capture_counts(tmp_path):
-    tuned = {"layers": "up", "text_share": "text"}
-    name = write_model(tmp_path / "own", {"methods": {"ca": {"mask": {"beta": 0.7}, "capture": tuned}}})
-    own = pipeline_constants(SimpleNamespace(name_or_path=name), "ca", {"layers": "all"})
-    assert own.mask.beta == 0.7
-    assert own.capture == CaptureConfig(layers="all", text_share="text")
 
 
 def test_phrases_that_contain_each_other(mini):

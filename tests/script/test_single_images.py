@@ -80,9 +80,7 @@ BLACK = np.zeros((64, 64, 3), np.uint8)
 @pytest.mark.parametrize(
     ("ask", "said"),
     [
-        (lambda _: seediff.segment(BLACK), "photographs need a real model"),
         (lambda _: seediff.mask(BLACK, ["dog"]), "photographs need a real model"),
-        (lambda model: seediff.segment(BLACK, model=model, num_inference_steps=5), "no option 'num_inference_steps'"),
         (
             lambda model: seediff.mask(BLACK, ["dog"], model=model, steps=3),
             "there is no option 'steps'; the name here",
@@ -93,15 +91,10 @@ BLACK = np.zeros((64, 64, 3), np.uint8)
             r"^the image: is an array \(64, 3\) of uint8",
         ),
         (
-            lambda model: seediff.segment(BLACK, model=model, method="kmeans", k="truth"),
-            r"^k: truth: is for studies of labelled",
-        ),
-        (
             lambda model: seediff.mask(BLACK, ["dog"], model=model, keep_soft=True),
             "^keep_soft: does nothing for an image in memory; leave it out, or use mask_photos$",
         ),
         (lambda model: seediff.segment(BLACK, model=model, name_threshold=0.3), "^name_threshold: does nothing"),
-        (lambda model: seediff.segment(BLACK, model=model, names=("dog",)), "^names: does nothing"),
     ],
 )
 def test_what_is_refused(model, ask, said):

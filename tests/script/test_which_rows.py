@@ -73,6 +73,7 @@ def test_loops_of_ones_own(pipe, texts, right, name):
         assert seen.prompts == ["a dog and a cat"] * sum(rows.count(0) for rows in LOOPS[name])
         for maps in seen.maps:
             assert_same_maps(maps, right)
+        assert seen.heatmap("dog").shape == (8, 8)
     with user_error("^a network alone: does not say which text is the prompt; name the encoded prompt"):
         seediff.capture(pipe.unet).__enter__()
 

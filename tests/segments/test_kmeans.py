@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 import torch
-from refusals import user_error
 from region_maps import region_maps
 
 from seediff.segments import kmeans as module
@@ -59,9 +58,3 @@ def test_an_empty_cluster_takes_the_farthest_row():
     assert labels[3] == 1
     assert len(labels.unique()) == 3
     assert centres[labels[3]] == 10
-
-
-@pytest.mark.parametrize("k", [0, 257])
-def test_more_clusters_than_positions_is_an_error(rows, k):
-    with user_error(f"^segment.k: {k} must be from 1 to 256, the number of positions$"):
-        kmeans(rows, k)

@@ -15,6 +15,7 @@ from builders.families import (
     calls_of,
     check_refused,
     check_words,
+    denoised,
     generate,
     largest_difference,
     least_steps,
@@ -111,7 +112,9 @@ def test_maps_of_a_variant_are_those_by_the_book(variant):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("family", "name", "steps"), [("krea2", "krea2-tdm", 8), ("flux2_klein", "klein-4b", 4)])
+@pytest.mark.parametrize(
+    ("family", "name", "steps"), [("krea2", "krea2-tdm", 8), ("flux2_klein", "klein-4b", 4), ("flux", "schnell", 4)]
+)
 def test_a_folder_says_that_it_is_distilled(family, name, steps, tmp_path):
     """Whatever it is called."""
     folder = BOOKS[family].variants[name](tmp_path / "own")
@@ -165,15 +168,11 @@ def test_predictions_are_unpacked_as_the_pipeline_unpacks(model):
     pipe = model.pipe
     if not hasattr(pipe, "_unpack_latents"):
         pytest.skip("latents are not packed, or test_flux2.py says how")
-    latents, found = encode_images(model, photos(model)), []
-    with torch.no_grad():
-        condition = read_prompts(model, ["a dog", "a cat"], latents)
-        (given,) = calls_of(model, lambda: found.append(model.denoise(latents, 100, condition)))
-        predicted = model.network(**given)[0]
+    found, given, predicted = denoised(model, encode_images(model, photos(model)), "a dog", "a cat")
     positions = given["hidden_states"].shape[1]  # Qwen-Image 2.1 returns the text's rows before them
     factor = [pipe.vae_scale_factor] * ("vae_scale_factor" in signature(pipe._unpack_latents).parameters)
     unpacked = pipe._unpack_latents(predicted[:, -positions:], *pixels(model), *factor)
-    torch.testing.assert_close(found[0], unpacked.reshape(found[0].shape))
+    torch.testing.assert_close(found, unpacked.reshape(found.shape))
 
 
 @pytest.mark.slow

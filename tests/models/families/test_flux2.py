@@ -1,11 +1,10 @@
-import json
 import shutil
 
 import pytest
 import torch
-from builders.families import calls_of
+from builders.families import denoised
+from builders.single_files import configure
 
-from seediff.attention.see_photos import read_prompts
 from seediff.models.describe import describe_model
 from seediff.prompts.tokens import locate_columns
 
@@ -23,20 +22,15 @@ def test_a_place_for_an_image_is_no_word(model):
 
 
 def test_latents_are_packed_as_the_pipeline_packs(model):
-    latents, pipe, predicted = torch.randn(2, 4, 16, 24), model.pipe, []
-    with torch.no_grad():
-        condition = read_prompts(model, ["a dog", "a cat"], latents)
-        (given,) = calls_of(model, lambda: predicted.append(model.denoise(latents, 100, condition)))
-        own = model.network(**given)[0]
+    latents, pipe = torch.randn(2, 4, 16, 24), model.pipe
+    predicted, given, own = denoised(model, latents, "a dog", "a cat")
     torch.testing.assert_close(given["hidden_states"], pipe._pack_latents(pipe._patchify_latents(latents)))
     grid = pipe._unpack_latents_with_ids(own, given["img_ids"])
-    torch.testing.assert_close(predicted[0], pipe._unpatchify_latents(grid))
+    torch.testing.assert_close(predicted, pipe._unpatchify_latents(grid))
 
 
 def test_a_tokenizer_is_not_known_before_the_pipeline_whose_text_it_reads(model, tmp_path):
     """Where torchvision is installed, the files' tokenizer can be loaded, but not the pipeline's message around it."""
     folder = shutil.copytree(model.info.files.folder, tmp_path / "model")
-    index = json.loads((folder / "model_index.json").read_text())
-    index["tokenizer"] = ["transformers", "PreTrainedTokenizerFast"]
-    (folder / "model_index.json").write_text(json.dumps(index))
+    configure(folder / "model_index.json", tokenizer=["transformers", "PreTrainedTokenizerFast"])
     assert describe_model(str(folder)).readers == ()

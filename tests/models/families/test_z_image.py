@@ -1,8 +1,7 @@
 import pytest
 import torch
-from builders.families import calls_of, generate, largest_difference
+from builders.families import denoised, generate, largest_difference
 
-from seediff.attention.see_photos import read_prompts
 from seediff.config.methods import CaptureConfig
 
 pytestmark = pytest.mark.slow
@@ -18,8 +17,5 @@ def test_an_image_that_is_filled_up(model):
 
 def test_the_network_predicts_image_less_noise(model):
     """The other way round than the others."""
-    latents, predicted = torch.randn(1, 4, 32, 32), []
-    with torch.no_grad():
-        condition = read_prompts(model, ["a dog"], latents)
-        (given,) = calls_of(model, lambda: predicted.append(model.denoise(latents, 100, condition)))
-        torch.testing.assert_close(predicted[0][0], -model.network(**given)[0][0].squeeze(1))
+    predicted, _, own = denoised(model, torch.randn(1, 4, 32, 32), "a dog")
+    torch.testing.assert_close(predicted[0], -own[0].squeeze(1))
