@@ -34,7 +34,7 @@ from ..shapes.polygons import fill_polygon, has_outer_line, object_polygons
 from ..shapes.rle import box_runs
 from .exporting import Export, MinArea, least_area
 from .labelled import Pair, Shapes
-from .painting import JOINED, Shape, is_box
+from .painting import JOINED, Shape
 from .parts import PartList, is_label_file
 from .set_files import SetFiles, images_by_name, portable, top_folder
 from .source import Contents, Source
@@ -44,6 +44,8 @@ DARKNET = "obj.names"
 IMAGES, LABELS, MASKS = "images", "labels", "masks"
 HAIR = 0.01
 """How far outside the picture a corner may be, as a share of the side. It is moved to the edge, as in Ultralytics."""
+NEAR = 0.003
+"""How far a corner of a turned box may be from its place, as a share of the side: a pixel or two, as tools round."""
 
 
 def write(export: Export) -> None:
@@ -311,11 +313,20 @@ def read_shapes(files: SetFiles, path: Path, *, confident: bool = False, boxes: 
             )
         corners = shares.reshape(-1, 2)
         runs = partial(_runs, corners=corners.clip(0, 1), filled=boxes)
-        closed = len(row) == 11 and is_box(corners.tolist())
-        boxed = closed or len(row) in (5, 9)  # centre and size, or four corners as of rotated boxes
+        boxed = kind == "box" or _is_box(corners)
         if kind == "polygon" and has_outer_line(corners):
             kind = JOINED
         yield Shape(here, kind, f"{row[0]:g}", runs, boxed)
+
+
+def _is_box(corners: np.ndarray) -> bool:
+    """Whether four corners, perhaps with the first one again at the end, are those of a box, also of a turned one: as
+    shares of the sides, they are a parallelogram."""
+    closed = len(corners) == 5 and (corners[0] == corners[4]).all()
+    if len(corners) != 4 + closed:
+        return False
+    first, second, third, fourth = corners[:4]
+    return bool(np.abs(first + third - second - fourth).max() <= NEAR)
 
 
 def _runs(frame: tuple[int, int], corners: np.ndarray, filled: bool) -> np.ndarray:
