@@ -40,7 +40,8 @@ def test_choice(files, float32, float16, bfloat16):
     for dtype, expected in (("float32", float32), ("float16", float16), ("bfloat16", bfloat16)):
         assert chosen_files(files, "unet", dtype)[0] == expected
     configured = [*files, *(f"{part}/config.json" for part in PARTS)]
-    for dtype, enough in (("float32", float32 is None), ("float16", files not in (SHARDS, OLD_SHARDS))):
+    whole = files not in (SHARDS, OLD_SHARDS)
+    for dtype, enough in (("float32", float32 is None), ("float16", whole), ("bfloat16", whole)):
         assert has_all(configured, PARTS, PARTS, dtype) == enough
     assert not has_all(files, PARTS, PARTS, "float16")
 

@@ -1,6 +1,6 @@
 """Models by name, and all that is known of their architectures.
 
-    load.py           load_model, Model; its first lines show the way from a name to a loaded model
+    registry.py       load_model, Model; its first lines show the way from a name to a loaded model
     locate.py         a name → where the parts are, with short_names.py (a table) and hub.py (the hub and its cache)
     describe.py       what the small files say, before weights are read, and the constants tuned for a model
     families/         what is known of each architecture; layers.py: its attention layers, and choosing among them

@@ -70,9 +70,10 @@ def has_all(files: Iterable[str], all_parts: Iterable[str], own_parts: Iterable[
     configured = {file.partition("/")[0] for file in files if file.endswith(".json")}
     if not configured.issuperset(all_parts):
         return False
+    suited = PREFERRED[dtype][: PREFERRED[dtype].index(None) + 1]
     for part in own_parts:
         by_variant = variants(files, part)
-        if not any(_are_all(by_variant.get(variant, ())) for variant in (PREFERRED[dtype][0], None)):
+        if not any(_are_all(by_variant.get(variant, ())) for variant in suited):
             return False
     return True
 

@@ -179,7 +179,7 @@ class Captured:
         """What the notice of `masks` would say of words that hardly tell their masks apart; "" if all of them do. It
         takes no PAMR and no picture. phrases, image: as in `masks`."""
         drawn = self._drawn(image)
-        config = self._constants(phrases, None, {"pamr": False})
+        config = self._constants(phrases, None, {"pamr": False, "sam": None})
         return explain_mixed(drawn, soft_words(drawn, phrases, config), config)
 
     def clip_masks(

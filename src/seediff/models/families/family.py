@@ -1,6 +1,6 @@
 """`Family`: everything that the package knows about an architecture (Stable Diffusion, FLUX, …), to draw with it and
 capture its attention. Files such as `flux.py` have one architecture each, with its variants. What all families have in
-common is elsewhere: load.py loads them, and its `Model` asks their networks.
+common is elsewhere: registry.py loads them, and its `Model` asks their networks.
 
 A network works on a lattice of positions, which attend to each other and to text columns, the places of text tokens. In
 a UNet a position is one latent; in most transformers it is a patch of 2 × 2 latents. Shape letters: B images, L height
