@@ -31,7 +31,7 @@ GOES = 4000
 """Milliseconds in which a notice goes when what it asks for is done. Otherwise it would stay for six seconds."""
 PROPOSED = "text => document.querySelector('#tool-shown').textContent.startsWith(text)"
 SHOWN = "text => document.querySelector('#shown').textContent.startsWith(text)"
-ENDED = "text => document.querySelector('#job[aria-busy=false]:not([hidden]) #job-text')?.textContent.startsWith(text)"
+ENDED = "text => document.querySelector('#job[hidden] ~ #notice #notice-text')?.textContent.startsWith(text)"
 ACCEPTED = "count => document.querySelectorAll('#states .count')[1].textContent === count"
 SCRIPT = "<script>window.pwned=1</script>"
 
@@ -60,10 +60,10 @@ def test_many_are_selected_accepted_and_undone(page, pets):
     until(
         page, f"{beside} && document.querySelector('#tile-3 .more').textContent.startsWith('dog')"
     )  # the class stays in its place
-    page.click("#job-undo")
+    page.click("#notice-undo")
     until(page, ENDED, "4 undone")
     assert {last_actions(out)[NAMES[i]].verdict for i in (2, 3, 4, 7)} == {None}
-    page.click("#job-close")
+    page.click("#notice-close")
     page.locator("#grid").focus()
     page.keyboard.press("Control+a")
     assert page.text_content("#selected") == "40 selected"
@@ -131,7 +131,7 @@ def test_polygon_fill_and_eraser(page, pets):
 
 
 HARMLESS = {
-    *"undo back #redo size class findClass cross accept #apply giveUp".split(),
+    *"undo back redo size class findClass cross accept #apply giveUp".split(),
     *"mask #outlined #by-object #dimmed #help-button".split(),
 }
 """What a key may do while something shown is not saved; zooming, too."""
@@ -283,7 +283,7 @@ def test_a_change_that_waits_never_undoes_what_another_window_did(browser, pets)
         others = labels_of(pets, name)
         np.testing.assert_array_equal(others, np.where(before == 0, 255, before))
         held[0].continue_()
-        noticed(one, "2 of your changes were not saved")
+        noticed(one, "their version was kept, yours was not saved")
         saved(one)
         assert [action.action for action in read_actions(pets[0]) if action.sample == name] == ["relabel"]
         np.testing.assert_array_equal(shown_mask(one), others)

@@ -86,9 +86,9 @@ def test_keys_act_wherever_the_focus_is_no_field(fresh):
     page, out = fresh
     page.click("#select-all")
     page.keyboard.press("x")
-    until(page, "() => document.querySelector('#job-text').textContent === '6 rejected'")
+    noticed(page, "6 rejected")
     page.keyboard.press("z")  # undoes all of them
-    until(page, "() => document.querySelector('#job-text').textContent === '6 undone'")
+    noticed(page, "6 undone")
     page.locator("#states input").first.check()
     page.focus("#states input >> nth=0")
     page.keyboard.press("Escape")

@@ -85,10 +85,10 @@ def test_speckled_masks_have_outlines_and_all_shown_are_cleaned(page, pets):
     asked = []
     page.on("dialog", lambda dialog: asked.append(dialog.message))
     page.click("#clean-shown")
-    until(page, "() => document.querySelector('#job-text').textContent.includes('cleaned')")
+    noticed(page, "cleaned")
     np.testing.assert_array_equal(pets[1].labels(30), np.where(noise == 2, 2, 0))
-    page.click("#job-undo")
-    until(page, "() => document.querySelector('#job-text').textContent.includes('undone')")
+    page.click("#notice-undo")
+    noticed(page, "undone")
     np.testing.assert_array_equal(pets[1].labels(30), noise)
     show_number(page, 31)
     press(page, "f", "Space")

@@ -20,8 +20,8 @@ export class AttentionPanel {
   constructor(view) {
     this.view = view;
     this.strip = new Strip(this);
-    this.fetchMaps = latest((about) => {
-      return this.ask("attends", ({ maps }) => this.showMaps(maps), { about });
+    this.fetchMaps = latest((query) => {
+      return this.request("attends", ({ maps }) => this.showMaps(maps), { query });
     });
     this.tryOut = latest(() => this.fetchTried());
     for (const id of ["alpha", "beta"]) {
@@ -40,10 +40,10 @@ export class AttentionPanel {
   }
 
   // Call then(answer) or failed(message): neither after another sample was opened.
-  async ask(what, then, { about = {}, failed = notice, from = get } = {}) {
+  async request(what, then, { query = {}, failed = notice, from = get } = {}) {
     const { number } = this;
     try {
-      const found = await from(`/api/samples/${number}/${what}?${new URLSearchParams(about)}`);
+      const found = await from(`/api/samples/${number}/${what}?${new URLSearchParams(query)}`);
       if (number === this.number) await then(found);
     } catch (error) {
       if (number === this.number) failed(error.message);
@@ -60,11 +60,11 @@ export class AttentionPanel {
     for (const id of ["prompt", "levels", "steps", "tuned-shown"]) $(id).replaceChildren();
   }
 
-  async enter(number, about) {
+  async enter(number, record) {
     this.number = number;
     this.say("Loading the attention maps …"); // the first time, torch too
-    $("prompt").textContent = about.prompt;
-    await this.ask("attention", (info) => this.show(info), { failed: (note) => this.show({ note }) });
+    $("prompt").textContent = record.prompt;
+    await this.request("attention", (info) => this.show(info), { failed: (note) => this.show({ note }) });
   }
 
   show(info) {
@@ -79,14 +79,14 @@ export class AttentionPanel {
     $("method").replaceChildren(...Object.keys(info.constants).map((name) => new Option(name, name)));
     $("steps-class").replaceChildren(...info.classes.map((name) => new Option(name, name)));
     this.showConstants();
-    return this.ask("words", ({ words }) => {
+    return this.request("words", ({ words }) => {
       if (words.length > info.words.length && this.word < 0) this.showWords({ ...this.info, words });
     }, { failed: () => {} });
   }
 
   // After a change of the sample's mask.
   refresh() {
-    return this.info && this.ask("attention", ({ constants, method, note }) => {
+    return this.info && this.request("attention", ({ constants, method, note }) => {
       if (!constants || !this.info) return;
       Object.assign(this.info, { constants, method, note });
       this.showConstants();
@@ -175,12 +175,12 @@ export class AttentionPanel {
     const { trial } = this;
     if (!trial) return;
     const isOver = () => trial !== this.trial;
-    await this.ask("tuned", ({ values }) => {
+    await this.request("tuned", ({ values }) => {
       if (isOver()) return;
       this.tried = values;
       this.view.draw();
       $("tuned-shown").textContent = "Tried, not saved";
-    }, { about: trial, from: pixels, failed: (text) => {
+    }, { query: trial, from: pixels, failed: (text) => {
       notice(text);
       if (!isOver()) this.endTrial();
     } });
@@ -205,7 +205,7 @@ export class AttentionPanel {
     const { number, trial, view } = this;
     if (number !== view.number || !view.settle(this)) return; // or the next sample is being opened
     this.endTrial();
-    view.make({ send: (about) => act(number, { ...trial, ...about }, "/api/masks"), newMap: true });
+    view.make({ send: (version) => act(number, { ...trial, ...version }, "/api/masks"), newMap: true });
   }
 
   applyToShown() {
@@ -221,7 +221,7 @@ export class AttentionPanel {
     $("capture").disabled = true;
     this.say("Reading the model's attention …", true);
     const from = (path) => post(path, {});
-    await this.ask("capture", (info) => this.show(info), { failed: (note) => this.show({ note, canCapture: true }), from });
+    await this.request("capture", (info) => this.show(info), { failed: (note) => this.show({ note, canCapture: true }), from });
     $("capture").disabled = false;
   }
 }

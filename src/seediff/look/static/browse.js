@@ -64,10 +64,9 @@ export class Browse {
     const { length } = found.samples;
     this.filters.showCounts(found);
     $("shown").textContent = `${length.toLocaleString()} of ${all.length.toLocaleString()} shown`;
-    const used = this.filters.used();
     $("empty").hidden = length > 0;
-    $("empty-clear").hidden = !used.length;
-    $("empty-said").textContent = used.length ? `No sample matches ${used.join(", ")}.` : "There are no samples.";
+    $("empty-clear").hidden = !all.length;
+    $("empty-said").textContent = all.length ? "No sample matches the filters." : "There are no samples.";
     $("browse").inert = false;
     this.count();
     this.grid.show(new SampleList(found.samples, query.sort), options);
@@ -109,6 +108,6 @@ export class Browse {
     if (!current) return;
     if (action !== "reset") grid.select(at + 1);
     const { index: number, name } = current;
-    changes.make({ number, name, base: current, verdict: true, send: (about) => act(number, { action, ...about }) });
+    changes.make({ number, name, base: current, verdict: true, send: (version) => act(number, { action, ...version }) });
   }
 }

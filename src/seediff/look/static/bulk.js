@@ -1,7 +1,7 @@
 // Changes of many samples: sent in parts, with their progress, a stop, and an undo.
 
 import { post } from "./api.js";
-import { $, counted, disable, hint } from "./page.js";
+import { $, counted, disable, hint, notice } from "./page.js";
 import { forget } from "./samples.js";
 import { fillClasses, set } from "./set.js";
 
@@ -20,7 +20,6 @@ export class Bulk {
     }
     $("select-none").onclick = () => browse.grid.choose([]);
     $("job-stop").onclick = () => { this.running = false; };
-    $("job-close").onclick = () => { $("job").hidden = true; };
   }
 
   fill() { fillClasses($("many-old"), $("many-new")); }
@@ -44,13 +43,15 @@ export class Bulk {
     const { changes, page } = this.browse;
     if (this.running) return hint("Another change is running.");
     this.running = true;
-    const said = DONE[body.action] ?? "remade";
+    notice("");
     const items = [], others = {};
     let done = 0, failed = "";
     await changes.last;
     try {
       for (; done < samples.length && this.running; done += part) {
-        this.tell(`${done} of ${counted(samples.length, "sample")}`, done, samples.length);
+        $("job").hidden = false;
+        $("job-text").textContent = `${done} of ${counted(samples.length, "sample")}`;
+        Object.assign($("job-bar"), { max: samples.length, value: done });
         const some = samples.slice(done, done + part);
         const to = restored && { to: Object.fromEntries(some.map((sample) => [sample.index, sample.to])) };
         const pairs = some.map(({ index, version }) => [index, version]);
@@ -58,10 +59,10 @@ export class Bulk {
         for (const [i, state] of states.entries()) {
           const why = refused[state.index];
           if (why === undefined) {
-            const item = { number: state.index, before: some[i].version, after: state.version };
-            changes.remember(item, item.number, item.before, item.after);
+            const item = { number: state.index };
+            changes.remember(item, item.number, some[i].version, state.version);
             items.push(item);
-          } else others[why || "unchanged"] = (others[why || "unchanged"] ?? 0) + 1;
+          } else others[why || "unchanged"] = 1 + (others[why || "unchanged"] ?? 0);
           changes.update(state);
           forget(state.index);
         }
@@ -73,24 +74,17 @@ export class Bulk {
     if (items.length && !restored) changes.add({ items });
     changes.say();
     const rest = Object.entries(others).map(([why, count]) => `${count} ${why}`);
-    this.tell([`${items.length} ${said}`, ...rest, failed].filter(Boolean).join("; "), done, samples.length);
-    $("job-undo").hidden = Boolean(restored) || !items.length;
+    $("job").hidden = true;
+    const text = [`${items.length} ${DONE[body.action] ?? "remade"}`, ...rest, failed].filter(Boolean).join("; ");
+    notice(text, { undo: items.length && !restored });
     page.changed();
-  }
-
-  tell(text, done, total) {
-    $("job").hidden = false;
-    $("job").ariaBusy = this.running;
-    $("job-text").textContent = text;
-    Object.assign($("job-bar"), { max: Math.max(1, total), value: done, hidden: !this.running });
-    $("job-stop").hidden = !this.running;
-    $("job-close").hidden = this.running;
   }
 
   show() {
     const count = this.browse.grid.chosen.size;
     $("selected").textContent = count ? `${count.toLocaleString()} selected` : "To select, click a tile’s corner, or Space";
     $("select-none").hidden = !count;
+    for (const part of document.querySelectorAll(".many")) part.textContent = count ? count.toLocaleString() : "";
     for (const part of $("selection").querySelectorAll("[data-action], select")) {
       disable(part, (!count && "Select samples first") || set.readOnly);
     }

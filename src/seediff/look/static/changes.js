@@ -1,7 +1,7 @@
 // Changes of samples, sent one after another, and their undo. Where someone else was faster, a change is lost.
 
 import { LOST, Refused, act } from "./api.js";
-import { $, counted, disable, hint, notice } from "./page.js";
+import { $, counted, disable, endUndo, hint, notice } from "./page.js";
 import { set } from "./set.js";
 
 const AGAIN = 1500;
@@ -19,7 +19,8 @@ export class Changes {
   constructor({ update, saved, wrong }) { Object.assign(this, { update, saved, wrong }); }
 
   // number, name: the sample's. base: { version }, what the change is made on. send({ version }) promises the new state.
-  // newMap: the server makes another label map. verdict: it gives one, perhaps the same. stroke: it sends the whole map, so of those that wait only the last is sent.
+  // newMap: the server makes another label map. verdict: it gives one, perhaps the same. stroke: it sends the whole map,
+  // so of those that wait only the last is sent.
   make(change) {
     const { number, name, restores } = change;
     const waiting = this.queue.length > 1 && this.queue.at(-1);
@@ -34,7 +35,7 @@ export class Changes {
   add(entry) {
     this.done.push(entry);
     this.undone = [];
-    $("job-undo").hidden = true;
+    endUndo();
   }
 
   drop({ entry, restores }) {
@@ -44,6 +45,7 @@ export class Changes {
   take(redo) {
     const [from, to] = redo ? [this.undone, this.done] : [this.done, this.undone];
     const entry = from.pop();
+    endUndo();
     if (entry) to.push(entry);
     return entry;
   }
@@ -74,7 +76,8 @@ export class Changes {
       const state = await this.persist(() => change.send({ version }), version);
       if (state.version === version) {
         this.drop(change);
-        if (!change.verdict) hint("That changed nothing.");
+        const last = this.done.at(-1);
+        if (!change.verdict) hint("That changed nothing.", { over: () => this.done.at(-1) !== last });
       } else this.remember(entry, number, version, state.version);
       this.update(state);
       base.version = state.version;
@@ -85,9 +88,7 @@ export class Changes {
       change.failed = change.newMap = true;
       if (error.status === 409) {
         this.update(error.answer);
-        base.lost = (base.lost || 0) + 1;
-        const lost = base.lost === 1 ? "1 of your changes was" : `${base.lost} of your changes were`;
-        notice(`Someone else changed ${change.name}; their version was kept. ${lost} not saved.`);
+        notice(`Someone else changed ${change.name}; their version was kept, yours was not saved.`);
       } else {
         this.failing = true;
         notice(`Not saved: ${error.message}`);

@@ -55,19 +55,15 @@ export class Classes {
     this.value = value;
     box.checked = true;
     if (this.view.tool) this.view.showPainted();
-    const list = $("paint-classes");
-    const top = label.offsetTop - list.offsetTop - list.scrollTop; // scrollIntoView would scroll the panels, too
-    if (top < 0 || top + label.offsetHeight > list.clientHeight) list.scrollTop += top - list.clientHeight / 3;
+    label.scrollIntoView({ block: "nearest", container: "nearest" });
     this.list();
   }
 
   show(area) {
     this.area = area;
     for (const { value, name, label, share } of this.rows) {
-      const absent = value > 0 && value < IGNORED && !(name in area);
       share.textContent = name in area ? percent(area[name]) : "";
-      label.classList.toggle("absent", absent);
-      label.title = absent ? "Not in this mask" : "";
+      label.classList.toggle("absent", value > 0 && value < IGNORED && !(name in area));
     }
     this.list();
   }

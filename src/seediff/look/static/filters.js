@@ -110,15 +110,6 @@ export class Filters {
     return JSON.stringify(this.values()) !== before;
   }
 
-  used() {
-    const { text, classes, flags, states, bounds } = this.query();
-    const chosen = Object.entries({ states, classes, flags }).flatMap(([group, values]) => {
-      return values.map((value) => `“${this.boxes[group][value].label.querySelector("bdi").textContent}”`);
-    });
-    const ranges = RANGES.filter(({ name }) => name in bounds).map(({ title }) => title);
-    return [...(text ? [`the text “${text}”`] : []), ...chosen, ...ranges];
-  }
-
   addFlag(kind) {
     if (!this.boxes.flags[kind]) this.add("flags", kind, kind === "none" ? "no flag" : kind.replaceAll("_", " "));
   }

@@ -1,7 +1,6 @@
 // A grid of any number of samples; only visible tiles exist. A place is a position in the list.
 
-import { thumb } from "./api.js";
-import { VERDICT, clamp, element } from "./page.js";
+import { VERDICT, clamp, element, marksOf } from "./page.js";
 import { SampleList, update } from "./samples.js";
 import { css, set } from "./set.js";
 
@@ -129,17 +128,19 @@ export class Grid {
     more.replaceChildren(...swatches, this.caption(sample));
     tile.title = `${sample.name}\n${more.textContent}`;
     if (!images) return;
-    const wanted = thumb(sample, this.labels) + (this.side > LARGE / 2 + 40 ? `&side=${LARGE}` : "");
+    const { index, version } = sample;
+    const side = this.side > LARGE / 2 + 40 ? `&side=${LARGE}` : "";
+    const wanted = `/api/samples/${index}/thumb?v=${version}&labels=${Number(this.labels)}${side}`;
     if (image.getAttribute("src") !== wanted) image.src = wanted;
   }
 
-  caption({ classes, corrected, made, flags, ...more }) {
+  caption(sample) {
+    const { classes, flags } = sample;
     const { sort } = this.list;
-    const number = set.scores.some(({ name }) => name === sort) ? more[sort] : null;
+    const number = set.scores.some(({ name }) => name === sort) ? sample[sort] : null;
     return [
       classes.map((id) => set.classes[id - 1]).join(", "),
-      corrected && "✎ corrected",
-      made && "new mask",
+      ...marksOf(sample),
       flags.length && `⚑ ${flags.length}`,
       number !== null && `${sort} ${number.toFixed(2)}`,
     ].filter(Boolean).join(" · ");

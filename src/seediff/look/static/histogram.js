@@ -12,7 +12,6 @@ export class Histogram {
     };
     bars.onpointermove = (event) => { if (this.from !== undefined) this.choose(event); };
     bars.onlostpointercapture = () => { this.from = undefined; };
-    for (const field of [low, high]) field.oninput = () => this.greyBars();
   }
 
   barAt(event) {
@@ -29,7 +28,6 @@ export class Histogram {
     const first = Math.min(this.from, to);
     const low = first ? this.edge(first) : "";
     const high = this.edge(Math.max(this.from, to) + 1);
-    if (this.low.value === low && this.high.value === high) return;
     this.low.value = low;
     this.high.value = high;
     this.low.dispatchEvent(new Event("input", { bubbles: true }));
@@ -37,18 +35,7 @@ export class Histogram {
 
   show(counts) {
     const most = Math.max(1, ...counts);
-    while (this.bars.children.length < counts.length) this.bars.append(element("i"));
-    counts.forEach((count, i) => {
-      this.bars.children[i].style.height = count ? `${Math.max(8, (100 * count) / most)}%` : "0";
-    });
-    this.greyBars();
-  }
-
-  greyBars() {
-    const low = Number(this.low.value || -Infinity);
-    const high = Number(this.high.value || Infinity);
-    [...this.bars.children].forEach((bar, i) => {
-      bar.classList.toggle("out", Number(this.edge(i + 1)) <= low || Number(this.edge(i)) >= high);
-    });
+    const heights = counts.map((count) => count && Math.max(8, (100 * count) / most));
+    this.bars.replaceChildren(...heights.map((height) => element("i", { style: `height: ${height}%` })));
   }
 }

@@ -3,7 +3,7 @@
 import { $, choice, element, hint } from "./page.js";
 
 // Name, key, title, icon of 24 × 24 units.
-export const TOOLS = [
+const TOOLS = [
   ["look", "L", "Look", "M2 12s4-7 10-7 10 7 10 7-4 7-10 7S2 12 2 12zM12 9a3 3 0 1 0 0 6 3 3 0 0 0 0-6z"],
   ["brush", "B", "Brush", "M20 3 9 14l2 2L22 5zM9 14c-3 0-4 2-4 4s-1 2-3 2c2 2 9 2 9-4"],
   ["eraser", "E", "Eraser", "M4 15 14 5l6 6-9 9H8zM9 10l6 6M11 20h10"],
@@ -14,20 +14,18 @@ export const TOOLS = [
 ];
 
 // Keys, the #button that they press or the act of main.js, help; with their view and group.
-const of = (view, group, rows) => rows.map(([keys, act, help]) => [keys, view, act, help, group]);
+const table = (view, group, rows) => rows.map(([keys, act, help]) => [keys, view, act, help, group]);
 export const KEYS = [
-  ...of("sample", "Review", [
+  ...table("sample", "Review", [
     ["A", "#accept", "accept"],
     ["X", "#reject", "reject"],
     ["R", "#reset", "clear the review"],
     ["J PageDown", "#next", "next"],
     ["K PageUp", "#previous", "previous"],
-    ["Z Ctrl+Z", "undo", "undo the last change, or a corner"],
-    ["Y Ctrl+Y Ctrl+Shift+Z", "#redo", "redo"],
     ["Esc", "giveUp", "drop what is not saved; leave the tool; leave the sample"],
   ]),
-  ...of("sample", "Tools", TOOLS.map(([name, key, title]) => [key, `tool ${name}`, title.toLowerCase()])),
-  ...of("sample", "Show", [
+  ...table("sample", "Tools", TOOLS.map(([name, key, title]) => [key, `tool ${name}`, title.toLowerCase()])),
+  ...table("sample", "Show", [
     ["O", "mask", "mask on or off"],
     ["T", "#outlined", "outlines and names on or off"],
     ["H", "#by-object", "colours by object"],
@@ -36,7 +34,7 @@ export const KEYS = [
     ["-", "#zoom-out", "zoom out"],
     ["=", "#zoom-fit", "zoom to fit"],
   ]),
-  ...of("sample", "Correct", [
+  ...table("sample", "Correct", [
     ["[", "size -1", "smaller brush"],
     ["]", "size 1", "larger brush"],
     [",", "#coarser-button", "coarser segments"],
@@ -51,7 +49,7 @@ export const KEYS = [
     ["V", "#clean", "remove holes and islands"],
     ["U", "#apply", "save the tried mask"],
   ]),
-  ...of("grid", "All samples", [
+  ...table("grid", "All samples", [
     ["← → ↑ ↓", "step", "move (Shift: select)"],
     ["Home End", "step", "to the first, the last"],
     ["PageUp PageDown", "step", "move by a page"],
@@ -62,10 +60,10 @@ export const KEYS = [
     ["A", "judge accept", "accept the selected or the active one"],
     ["X", "judge reject", "reject"],
     ["R", "judge reset", "clear the review"],
-    ["Z Ctrl+Z", "undo", "undo"],
-    ["Y Ctrl+Y Ctrl+Shift+Z", "redo", "redo"],
     ["C", "search", "search"],
   ]),
+  ["Z Ctrl+Z", "grid sample", "undo", "undo the last change, or a corner", "Review"],
+  ["Y Ctrl+Y Ctrl+Shift+Z", "grid sample", "redo", "redo", "Review"],
   ["?", "grid sample", "#help-button", "all keys", "All samples"],
 ];
 

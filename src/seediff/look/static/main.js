@@ -1,5 +1,4 @@
 // Shows the grid or one sample, and passes keys to it.
-// open(at) and move(±1) → `coming`, a promise of the sample → the sample at `place`; close() → Back, if it leads to the grid.
 
 import { keepAddress, leadsBackToGrid, readAddress, watchAddress } from "./address.js";
 import { post } from "./api.js";
@@ -126,7 +125,6 @@ async function addClass(name) {
     browse.bulk.fill();
     browse.refresh({ keep: true });
     view.classes.fill();
-    notice("");
     return true;
   } catch (error) {
     tell(error);
@@ -135,7 +133,7 @@ async function addClass(name) {
 }
 
 $("notice-close").onclick = () => notice("");
-for (const id of ["undo", "notice-undo", "job-undo"]) $(id).onclick = undo;
+$("undo").onclick = $("notice-undo").onclick = undo;
 $("redo").onclick = () => restoreLast(true);
 $("back").onclick = close;
 $("next").onclick = () => move(1);

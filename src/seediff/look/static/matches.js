@@ -43,6 +43,6 @@ export function select({ classes, flags, states, text, bounds, sort, descending 
   const sign = descending ? -1 : 1;
   const ranked = match().map((sample) => [keys[sort](sample), sample]);
   const done = ({ verdict }) => sort === "doubt" && Boolean(verdict); // what nobody has judged comes first
-  ranked.sort(([a, one], [b, other]) => done(one) - done(other) || Number.isNaN(a) - Number.isNaN(b) || sign * (a - b) || 0);
+  ranked.sort(([a, one], [b, other]) => done(one) - done(other) || Number.isNaN(a) - Number.isNaN(b) || sign * (a - b));
   return { samples: ranked.map(([, sample]) => sample), counts, histograms };
 }

@@ -30,7 +30,7 @@ export class Objects {
     try {
       await view.changes.last;
       const { values, version } = await pixels(`/api/samples/${number}/pieces`);
-      const late = turn !== this.turn || number !== view.number || version !== view.about.version;
+      const late = turn !== this.turn || number !== view.number || version !== view.record.version;
       if (late || !view.labels) return; // another request follows
       this.values = values;
       $("sample").classList.toggle("by-object", !set.byObject);

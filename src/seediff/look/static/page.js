@@ -1,5 +1,8 @@
 export const VERDICT = { accepted: "✓ accepted", rejected: "✗ rejected" };
 export const IGNORED = 255;
+export const marksOf = ({ corrected, divided, made }) => [
+  corrected && "✎ corrected", divided && "objects changed", made && "new mask",
+];
 
 const FADE = 6000;
 let fading;
@@ -65,19 +68,21 @@ export const latest = (work) => {
   };
 };
 
-export function notice(text) {
+// undo: with a button that takes back the last change, so that the text goes at the next one.
+export function notice(text, { undo = false } = {}) {
   clearInterval(fading);
-  $("notice-undo").hidden = true;
+  $("notice-undo").hidden = !undo;
   $("notice-text").textContent = text;
   $("notice").hidden = !text;
 }
 
 // over(): whether what the text is about is done.
 export function hint(text, { undo = false, over = () => false } = {}) {
-  notice(text);
-  $("notice-undo").hidden = !undo;
+  notice(text, { undo });
   const end = Date.now() + FADE;
   fading = setInterval(() => { if (Date.now() > end || over()) notice(""); }, 100);
 }
+
+export const endUndo = () => $("notice-undo").hidden || notice("");
 
 export const tell = (error) => notice(error.message);

@@ -1,23 +1,19 @@
-// Painting on label maps, one byte a pixel. Functions return the changed box [left, top, right, bottom), or null.
+// Painting on label maps, one byte a pixel.
 
 import { clamp } from "./page.js";
-
-const clip = ([left, top, right, bottom], width, height) => {
-  const box = [Math.max(0, left), Math.max(0, top), Math.min(width, right), Math.min(height, bottom)];
-  return box[0] < box[2] && box[1] < box[3] ? box : null;
-};
 
 export const join = (a, b) => {
   if (!a || !b) return a || b;
   return [Math.min(a[0], b[0]), Math.min(a[1], b[1]), Math.max(a[2], b[2]), Math.max(a[3], b[3])];
 };
 
+// Returns the changed box [left, top, right, bottom), or null.
 export function stroke(labels, width, height, x0, y0, x1, y1, radius, value) {
-  const box = clip([
-    Math.floor(Math.min(x0, x1) - radius), Math.floor(Math.min(y0, y1) - radius),
-    Math.ceil(Math.max(x0, x1) + radius) + 1, Math.ceil(Math.max(y0, y1) + radius) + 1,
-  ], width, height);
-  if (!box) return null;
+  const box = [
+    Math.max(0, Math.floor(Math.min(x0, x1) - radius)), Math.max(0, Math.floor(Math.min(y0, y1) - radius)),
+    Math.min(width, Math.ceil(Math.max(x0, x1) + radius) + 1), Math.min(height, Math.ceil(Math.max(y0, y1) + radius) + 1),
+  ];
+  if (box[0] >= box[2] || box[1] >= box[3]) return null;
   const [dx, dy] = [x1 - x0, y1 - y0];
   const length = dx * dx + dy * dy;
   for (let y = box[1]; y < box[3]; y++) {
@@ -31,11 +27,12 @@ export function stroke(labels, width, height, x0, y0, x1, y1, radius, value) {
   return box;
 }
 
+// Returns how many pixels were changed.
 export function fill(labels, width, height, x, y, value) {
   const from = labels[y * width + x];
-  if (from === value) return { count: 0, box: null };
+  if (from === value) return 0;
   const waiting = [y * width + x];
-  let count = 0, box = null;
+  let count = 0;
   while (waiting.length) {
     const at = waiting.pop();
     if (labels[at] !== from) continue;
@@ -51,21 +48,13 @@ export function fill(labels, width, height, x, y, value) {
     }
     labels.fill(value, left, right + 1);
     count += right + 1 - left;
-    box = join(box, [left - begin, row, right - begin + 1, row + 1]);
   }
-  return { count, box };
+  return count;
 }
 
 // By the even-odd rule, of pixels' middles.
 export function polygon(labels, width, height, points, value) {
-  if (points.length < 3) return null;
-  const xs = points.map(([x]) => x);
-  const ys = points.map(([, y]) => y);
-  const box = clip([
-    Math.floor(Math.min(...xs)), Math.floor(Math.min(...ys)), Math.ceil(Math.max(...xs)), Math.ceil(Math.max(...ys)),
-  ], width, height);
-  if (!box) return null;
-  for (let y = box[1]; y < box[3]; y++) {
+  for (let y = 0; y < height; y++) {
     const crossings = [];
     const at = y + 0.5;
     points.forEach(([x0, y0], i) => {
@@ -79,28 +68,25 @@ export function polygon(labels, width, height, points, value) {
       if (left < right) labels.fill(value, y * width + left, y * width + right);
     }
   }
-  return box;
 }
 
 // To the background, if all their pixels have the class already. segments: of each pixel. numbers: a Set of those to change.
 export function segment(labels, segments, numbers, value) {
-  let whole = true;
-  for (let i = 0; i < labels.length && whole; i++) whole = !numbers.has(segments[i]) || labels[i] === value;
+  const whole = labels.every((label, i) => label === value || !numbers.has(segments[i]));
   const given = whole ? 0 : value;
   for (let i = 0; i < labels.length; i++) if (numbers.has(segments[i])) labels[i] = given;
 }
 
 // Those mostly in the box.
 export function inBox(segments, width, height, box) {
-  const all = new Map();
-  const inside = new Map();
+  const excess = new Map(); // of pixels in the box over those outside
   const [left, top, right, bottom] = box.map((side) => Math.round(side));
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
       const number = segments[y * width + x];
-      all.set(number, (all.get(number) || 0) + 1);
-      if (x >= left && x < right && y >= top && y < bottom) inside.set(number, (inside.get(number) || 0) + 1);
+      const isInside = x >= left && x < right && y >= top && y < bottom;
+      excess.set(number, (excess.get(number) || 0) + (isInside ? 1 : -1));
     }
   }
-  return new Set([...inside.keys()].filter((number) => number && 2 * inside.get(number) > all.get(number)));
+  return new Set([...excess.keys()].filter((number) => number && excess.get(number) > 0));
 }

@@ -73,14 +73,13 @@ export class Pen {
     }
   }
 
-  outlines(paths, colours = []) {
+  outlines(paths, colourOf = () => "#fff") {
     const { context } = this;
     context.lineCap = "square";
     for (const [line, width] of LINES) {
       context.lineWidth = width / this.scale;
       for (const [label, path] of paths) {
-        const colour = colours[label] ?? 0xffffff;
-        context.strokeStyle = line ?? `rgb(${colour & 255} ${(colour >> 8) & 255} ${(colour >> 16) & 255})`;
+        context.strokeStyle = line ?? colourOf(label);
         context.stroke(path);
       }
     }
@@ -88,9 +87,9 @@ export class Pen {
 }
 
 // Label → Path2D of its borders with lower labels; empty for a mask like noise.
-export function findOutlines(labels, width, height, most = MOST) {
+export function findOutlines(labels, width, height) {
   const paths = new Map();
-  let room = most * (width + height);
+  let room = MOST * (width + height);
   const line = (value, x0, y0, x1, y1) => {
     if (!paths.has(value)) paths.set(value, new Path2D());
     const path = paths.get(value);

@@ -98,9 +98,9 @@ export class Polygon extends Tool {
 
   // The box is the whole picture, as the polygon may have covered another part before.
   paint() {
-    const { labels, width, height } = this.view;
+    const { labels, width, height, whole } = this.view;
     labels.set(this.before);
     paint.polygon(labels, width, height, this.points, this.painted);
-    return [0, 0, width, height];
+    return whole;
   }
 }

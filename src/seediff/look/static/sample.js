@@ -6,7 +6,7 @@ import { Classes } from "./classes.js";
 import { Cut } from "./cut.js";
 import { fillTools } from "./keys.js";
 import { Objects } from "./objects.js";
-import { $, VERDICT, counted, disable, element, hint, say } from "./page.js";
+import { $, VERDICT, counted, disable, element, hint, marksOf, say } from "./page.js";
 import { Polygon } from "./polygon.js";
 import { all, fetchSample, forget, forgetAll, load, update } from "./samples.js";
 import { Segments } from "./segments.js";
@@ -20,7 +20,7 @@ const KINDS = { look: Look, brush: Brush, eraser: Brush, polygon: Polygon, fill:
 export class SampleView {
   turn = 0; // only the last open or reload counts
   number = -1;
-  about = null; // another object after someone else changed it
+  record = null; // another object after someone else changed it
   labels = null;
   sized = false;
 
@@ -98,9 +98,8 @@ export class SampleView {
 
   boxOf(name) { return $("tools").querySelector(`[value="${name}"]`); }
 
-  allowAttention({ words, undivided }) {
+  allowAttention({ undivided }) {
     disable(this.boxOf("segment"), set.readOnly || undivided);
-    $("heat-line").classList.toggle("none", Boolean(!words && undivided));
     if (undivided) this.tools.segment.say(undivided);
     else this.tools.segment.fetch();
   }
@@ -111,13 +110,12 @@ export class SampleView {
     this.sized ||= Boolean(by);
     if (by) slider.value = by > 0 ? Math.round(size * 1.25) + 1 : Math.max(1, Math.round(size * 0.8));
     $("brush-shown").textContent = `${slider.value} px`;
-    if (this.tool instanceof Brush) $("tool-shown").textContent = `${slider.value} px. ${this.tool.help}`;
     this.stage.drawLines();
   }
 
   showPainted() {
     const { value } = this.tool;
-    $("painted").hidden = value < 0;
+    $("painted-colour").hidden = $("painted-name").hidden = value < 0;
     if (value < 0) return;
     $("painted-colour").style.background = css(value);
     $("painted-name").textContent = nameOf(value);
@@ -127,28 +125,33 @@ export class SampleView {
   async open(number) {
     const turn = ++this.turn;
     this.leave();
-    Object.assign(this, { number, about: all[number] }); // the same sample's, for a judgement before it is loaded
+    Object.assign(this, { number, record: all[number] }); // the same sample's, for a judgement before it is loaded
     $("sample").ariaBusy = true;
     await this.changes.last;
-    const { about, photo, labels } = await load(number);
+    const { record, photo, labels } = await load(number);
     forgetAll();
     if (turn !== this.turn) return;
-    if (about.version < this.about.version) return void (await this.open(number)); // from before an own change
-    update(about);
+    if (record.version < this.record.version) return void (await this.open(number)); // from before an own change
     const { height, width } = labels;
-    Object.assign(this, { about, height, width, labels: labels.values });
+    Object.assign(this, { height, width, labels: labels.values });
     this.stage.setImage(photo, height, width);
     if (!this.sized) {
       $("brush-size").value = Math.max(height, width) / 20;
       this.sizeBrush();
     }
-    this.draw();
-    this.describe();
+    this.show(record, labels);
     this.classes.enter();
     $("sample").ariaBusy = false;
     this.tool.enter();
+    this.attention.enter(number, record);
+  }
+
+  show(record, labels) {
+    update(record);
+    Object.assign(this, { record, labels: labels.values });
+    this.draw();
+    this.describe();
     this.objects.fetch();
-    this.attention.enter(number, about);
   }
 
   // Nobody can paint on the sample afterwards, though it may still be seen.
@@ -161,39 +164,31 @@ export class SampleView {
 
   async reload() {
     const turn = ++this.turn;
-    const { about, labels } = await fetchSample(this.number);
+    const { record, labels } = await fetchSample(this.number);
     if (turn !== this.turn) return;
-    if (about.version < this.about.version) return void (await this.reload()); // from before an own change
-    update(about);
+    if (record.version < this.record.version) return void (await this.reload()); // from before an own change
     if (this.tools.polygon.closed) this.tools.polygon.clear();
-    Object.assign(this, { about, labels: labels.values });
-    this.draw();
-    this.describe();
-    this.objects.fetch();
+    this.show(record, labels);
     this.attention.refresh();
   }
 
   describe() {
-    const { about, page } = this;
+    const { record, page } = this;
     const place = (page.place + 1).toLocaleString();
-    $("sample-name").textContent = about.name;
+    $("sample-name").textContent = record.name;
     $("sample-place").textContent = `${place} of ${page.list.count.toLocaleString()}`;
-    this.describeReview();
-    this.classes.show(about.area);
+    this.classes.show(record.area);
     const facts = [["size", `${this.width} × ${this.height}`]];
-    for (const flag of about.flags) facts.push(["flag", [flag, about.why[flag]].filter(Boolean).join(": ")]);
-    for (const [name, value] of Object.entries(about.facts)) {
+    for (const flag of record.flags) facts.push(["flag", [flag, record.why[flag]].filter(Boolean).join(": ")]);
+    for (const [name, value] of Object.entries(record.facts)) {
       const pairs = Object.entries(value).map((pair) => pair.join(" "));
       facts.push([name, typeof value === "object" ? pairs.join(", ") : value]);
     }
     $("facts").replaceChildren(...facts.flatMap(([name, value]) => [
       element("dt", { textContent: name }), element("dd", { textContent: value }),
     ]));
-  }
-
-  describeReview() {
-    const { verdict, corrected, divided, made, by } = this.about;
-    const done = [VERDICT[verdict], corrected && "✎ corrected", divided && "objects changed", made && "new mask"].filter(Boolean).join(", ");
+    const { verdict, by } = record;
+    const done = [VERDICT[verdict], ...marksOf(record)].filter(Boolean).join(", ");
     const more = [by && ` by ${by}`, !verdict && ", not accepted yet"].filter(Boolean).join("");
     $("sample-state").textContent = done ? done + more : "not reviewed";
     $("sample-state").className = verdict || "";
@@ -207,6 +202,8 @@ export class SampleView {
     this.stage.drawLabels(this.attention.tried || this.objects.values || this.labels, box || undefined);
     if (!box) this.attention.strip.drawEnds();
   }
+
+  get whole() { return [0, 0, this.width, this.height]; }
 
   get canPaint() { return Boolean(this.labels) && !this.changes.makesMap(this.number); }
 
@@ -239,7 +236,7 @@ export class SampleView {
     this.draw(box);
     const { number } = this;
     const labels = this.labels.slice();
-    this.make({ send: (about) => sendLabels(number, labels, { tool, ...about }), stroke: true });
+    this.make({ send: (version) => sendLabels(number, labels, { tool, ...version }), stroke: true });
   }
 
   judge(action, more = {}) {
@@ -247,9 +244,9 @@ export class SampleView {
     this.tools.polygon.clear();
     const { number } = this;
     const verdict = { accept: "accepted", reject: "rejected" }[action];
-    this.make({ send: (about) => act(number, { action, ...about, ...more }), newMap: NEW_MAP.includes(action), verdict });
+    this.make({ send: (version) => act(number, { action, ...version, ...more }), newMap: NEW_MAP.includes(action), verdict });
     if (!verdict || !$("onward").checked || this.page.coming) return;
-    hint(`${this.about.name} ${verdict}.`, { undo: verdict !== this.about.verdict });
+    hint(`${this.record.name} ${verdict}.`, { undo: verdict !== this.record.verdict });
     this.page.move(1);
   }
 
@@ -261,20 +258,20 @@ export class SampleView {
   }
 
   make(change) {
-    this.changes.make({ number: this.number, name: this.about.name, base: this.about, ...change });
+    this.changes.make({ number: this.number, name: this.record.name, base: this.record, ...change });
   }
 
   restore(entry, redo) {
     this.tools.polygon.clear();
-    this.changes.restore(entry, redo, this.about);
+    this.changes.restore(entry, redo, this.record);
   }
 
   async saved({ base, newMap, number, restores }, state) {
     forget(number);
     if (number !== this.number || !this.labels) return;
-    if (newMap || base !== this.about) return void (await this.changes.persist(() => this.reload()));
+    if (newMap || base !== this.record) return void (await this.changes.persist(() => this.reload()));
     const { facts, why } = await get(`/api/samples/${number}`);
-    Object.assign(this.about, state, { facts, why });
+    Object.assign(this.record, state, { facts, why });
     this.describe();
     this.attention.refresh();
     this.objects.fetch(); // not awaited: it waits for the changes

@@ -26,8 +26,8 @@ const loading = new Map();
 
 // If versions differ, the older one counts: the server refuses changes.
 export async function fetchSample(number) {
-  const [about, labels] = await Promise.all([get(`/api/samples/${number}`), pixels(`/api/samples/${number}/labels`)]);
-  return { about: { ...about, version: Math.min(about.version, labels.version) }, labels };
+  const [record, labels] = await Promise.all([get(`/api/samples/${number}`), pixels(`/api/samples/${number}/labels`)]);
+  return { record: { ...record, version: Math.min(record.version, labels.version) }, labels };
 }
 
 export function load(number) {

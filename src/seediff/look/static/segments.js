@@ -105,7 +105,7 @@ export class Segments extends Tool {
     if (!this.chosen.size || !view.startPainting(this)) return false;
     paint.segment(view.labels, this.current.values, this.chosen, view.classes.value);
     this.clear();
-    view.finish(this.name, [0, 0, view.width, view.height]);
+    view.finish(this.name, view.whole);
     this.show();
     return true;
   }

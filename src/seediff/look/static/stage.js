@@ -9,7 +9,6 @@ import { colours, css } from "./set.js";
 const MOST = 48;
 const DIMMED = Uint32Array.from(colours, (colour, label) => (label ? colour & 0x99ffffff : 0xff000000));
 const LEAST = [0, 32, 128, 512, 2048]; // pixels of the pieces with an outline: as few as can be drawn
-const SPECKLED = 3; // outlines per pixel of width and height, in a mask of too many specks
 const DONE = 65535; // above all labels
 const LARGE = 4e6; // pixels of a picture whose outlines take longer than a frame
 const PARTS = ["layers", "photo", "mask", "heat", "edges", "lines", "pixel"];
@@ -177,11 +176,10 @@ export class Stage {
 
   setImage(image, height, width) {
     Object.assign(this, { width, height, zoom: $("keep-zoom").checked ? this.zoom : 0 });
-    this.cross = [Math.floor(width / 2), Math.floor(height / 2)];
     for (const canvas of [this.photo, this.mask]) Object.assign(canvas, { width, height });
     this.photo.getContext("2d").drawImage(image, 0, 0, width, height);
     this.layout();
-    this.moveCross(...this.cross);
+    this.moveCross(Math.floor(width / 2), Math.floor(height / 2));
   }
 
   get fit() { return Math.min(this.frame.clientWidth / this.width, this.frame.clientHeight / this.height); }
@@ -196,8 +194,7 @@ export class Stage {
     const within = (at, i) => (scale <= fit ? (room[i] - size[i]) / 2 : clamp(at, room[i] / 2 - size[i], room[i] / 2));
     this.left = within(this.left, 0);
     this.top = within(this.top, 1);
-    const place = { left: `${this.left}px`, top: `${this.top}px`, width: `${size[0]}px`, height: `${size[1]}px` };
-    Object.assign(this.layers.style, place);
+    Object.assign(this.layers.style, { left: `${this.left}px`, top: `${this.top}px`, width: `${size[0]}px`, height: `${size[1]}px` });
     this.layers.classList.toggle("near", scale > 2);
     this.ratio = Math.min(2, window.devicePixelRatio || 1);
     for (const canvas of [this.edges, this.lines]) {
@@ -259,7 +256,7 @@ export class Stage {
     rest.forEach((label, at) => {
       if (label === DONE) return;
       const place = [at % width, Math.floor(at / width)];
-      pieces.push({ at, place, label, size: fill(rest, width, height, ...place, DONE).count });
+      pieces.push({ at, place, label, size: fill(rest, width, height, ...place, DONE) });
     });
     // Smaller pieces get what is beside them.
     const least = LEAST.find((pixels) => {
@@ -267,7 +264,7 @@ export class Stage {
       for (const { at, place, size } of pieces) {
         if (at && size < pixels) fill(kept, width, height, ...place, kept[place[0] ? at - 1 : at - width]);
       }
-      this.paths = findOutlines(kept, width, height, SPECKLED);
+      this.paths = findOutlines(kept, width, height);
       return this.paths.size || pieces.length < 2;
     });
     $("outlined-from").textContent = least ? `≥ ${least} px` : "";
@@ -280,7 +277,7 @@ export class Stage {
   drawEdges() {
     const pen = this.pen(this.edges);
     if (!$("outlined").checked) return;
-    pen.outlines(this.paths, colours);
+    pen.outlines(this.paths, css);
     const { left, top, scale } = this;
     pen.tags(this.ratio, this.named.map(({ label, place: [x, y] }) => [this.nameAt(x, y), css(label), left + x * scale, top + y * scale]));
   }

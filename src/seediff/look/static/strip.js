@@ -11,23 +11,23 @@ const MASK = { name: "mask", text: "What reaches β, after PAMR if it is on." };
 export class Strip {
   // panel: its AttentionPanel.
   constructor(panel) {
-    Object.assign(this, { panel, fetch: latest(() => this.ask()) });
+    Object.assign(this, { panel, fetch: latest(() => this.draw()) });
     $("steps-class").onchange = $("show-steps").onchange = this.fetch;
   }
 
-  async ask() {
+  async draw() {
     const { panel } = this;
     if (!panel.info) return;
-    const about = { name: $("steps-class").value, every: $("show-steps").checked };
-    const of = JSON.stringify([about, panel.shown]);
-    if ($("steps").firstChild && of === this.of) return this.drawEnds();
-    if (about.every) panel.say("Computing all steps …", true);
-    await panel.ask("steps", ({ steps }) => {
-      this.of = of;
+    const query = { ...panel.trial, name: $("steps-class").value, every: $("show-steps").checked };
+    const wanted = JSON.stringify([query, panel.shown]);
+    if ($("steps").firstChild && wanted === this.drawn) return this.drawEnds();
+    if (query.every) panel.say("Computing all steps …", true);
+    await panel.request("steps", ({ steps }) => {
+      this.drawn = wanted;
       $("steps").replaceChildren(...[IMAGE, ...steps, MASK].map((step) => this.item(step)));
       this.drawEnds();
       this.rest();
-    }, { about: { ...panel.trial, ...about } });
+    }, { query });
   }
 
   rest() { this.panel.say(this.panel.info.note || "Point at a step to read it, click it to see it large."); }
@@ -35,7 +35,7 @@ export class Strip {
   item(step) {
     const { panel } = this;
     const canvas = element("canvas");
-    const button = element("button", {}, canvas, step.name);
+    const button = element("button", { className: "plain" }, canvas, step.name);
     if (step.data) paintHeat(canvas, step, heat);
     button.onmouseenter = button.onfocus = () => panel.say(`${step.name}: ${step.text}`);
     button.onmouseleave = button.onblur = () => button.matches(":hover") || this.rest();

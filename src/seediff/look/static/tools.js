@@ -1,9 +1,9 @@
 // What the pointer does on the picture. stage.js calls the chosen tool with x and y in pixels of the picture:
 //
-//   down, drag …, up     the pointer is pressed, moves, is released; Space calls down and up
-//   hover                the pointer moves without being pressed, or keys move the cross
-//   twice                a double click, after its two clicks
-//   abort                a second finger was put down: the press before it does nothing
+// down, drag …, up  the pointer is pressed, moves, is released; Space calls down and up
+// hover             it moves without being pressed, or keys move the cross
+// twice             a double click, after its two clicks
+// abort             a second finger was put down: the press before it does nothing
 
 import { $, hint, percent } from "./page.js";
 import * as paint from "./paint.js";
@@ -53,7 +53,7 @@ export class Look extends Tool {
 export class Brush extends Tool {
   from = null;
   box = null;
-  of = null;
+  labels = null; // that it paints on
   before = null; // without the stroke
   end = null;
 
@@ -69,7 +69,7 @@ export class Brush extends Tool {
   down(x, y) {
     if (!this.view.startPainting(this)) return;
     const from = (this.joining && this.end) || [x, y];
-    Object.assign(this, { from, box: null, of: this.view.labels, before: this.view.labels.slice() });
+    Object.assign(this, { from, box: null, labels: this.view.labels, before: this.view.labels.slice() });
     this.drag(x, y);
   }
 
@@ -84,14 +84,14 @@ export class Brush extends Tool {
   up() {
     if (!this.from) return;
     this.end = this.from;
-    this.from = this.of = this.before = null;
+    this.from = this.labels = this.before = null;
     this.view.finish(this.erasing ? "eraser" : this.name, this.box);
   }
 
   abort() {
     if (!this.from) return;
-    this.of.set(this.before); // not the view's: a newer one may have come
-    this.from = this.of = this.before = null;
+    this.labels.set(this.before); // not the view's: a newer one may have come
+    this.from = this.labels = this.before = null;
     this.view.draw(this.box);
   }
 
@@ -111,13 +111,13 @@ export class Fill extends Tool {
     const { view } = this;
     if (!this.pressed || !view.canPaint) return;
     this.pressed = false;
-    const { labels, width, height, stage } = view;
+    const { labels, width, height, stage, whole } = view;
     const before = labels.slice();
-    const { count, box } = paint.fill(labels, width, height, ...stage.cross, this.value);
+    const count = paint.fill(labels, width, height, ...stage.cross, this.value);
     const share = percent(count / labels.length);
     if (count > ASKED * labels.length && !window.confirm(`This region is ${share} of the image. Fill it?`)) return labels.set(before);
-    view.finish(this.name, box);
-    if (box) hint(`${share} of the image was filled.`, { undo: true });
+    view.finish(this.name, count && whole);
+    if (count) hint(`${share} of the image was filled.`, { undo: true });
   }
 
   abort() { this.pressed = false; }
