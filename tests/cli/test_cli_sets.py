@@ -34,7 +34,7 @@ def test_split_to_folders(pets, tmp_path, capsys):
     counts = [len([*(tmp_path / "yolo/labels" / part).iterdir()]) for part in ("train", "val", "test")]
     assert counts == [6, 2, 2]
     for use in (check_dataset, lambda folder: run(f"split {folder} --in-place")):  # the folder is no set itself
-        with user_error(rf"parts: is no dataset: it has no metadata.jsonl; (.|\n)*give {sets}$"):
+        with user_error(rf"parts: is no dataset: it has no metadata.jsonl; give {sets}$"):
             use(tmp_path / "parts")
     assert [len(Dataset.open(tmp_path / "parts", split=part)) for part in (None, "val")] == [10, 2]
     training = open_training([tmp_path / "parts"])

@@ -20,7 +20,6 @@ from ..dataset.formats.format_table import (
     ImportOptions,
     SetFormat,
     SourceName,
-    format_of,
     options_of,
     recognise,
 )
@@ -151,6 +150,8 @@ def import_(
         if "labels" in typed:
             format_ = "yolo"
         elif "masks" not in typed or fits[:1] == ["voc"]:
+            from ..dataset.formats.refusal import format_of  # imports numpy
+
             format_ = format_of(source)
         if format_ == "native":
             raise UserError(source, "is already a native dataset", "`seediff merge` joins datasets")

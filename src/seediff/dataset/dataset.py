@@ -27,9 +27,10 @@ from . import native
 from .class_lists import check_class_list
 from .formats.exporting import Exported
 from .formats.exporting import export as write_format
-from .formats.format_table import FormatName, SetFormat, format_of
+from .formats.format_table import FormatName, SetFormat
+from .formats.refusal import format_of, refusal
 from .formats.source import check_options, read_set
-from .formats.what_is_there import Unread, refusal
+from .formats.what_is_there import Unread
 from .merge import RenamedClasses, merge_sets, set_names
 from .reading import Reading, Tally
 from .reviews import left_out_notes

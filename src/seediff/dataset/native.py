@@ -148,10 +148,9 @@ def check_native(folder: Path) -> None:
     """Raises UserError for a folder that is not a finished native dataset."""
     check_complete(folder)
     if not (folder / CLASSES).is_file() and not (folder / METADATA).is_file():
-        from .formats.what_is_there import refusal  # needs the formats
-
-        problem = f"is no dataset: it has no {METADATA}"
-        raise refusal(UserError(folder, problem, "`seediff import` reads other formats"), folder)
+        below = sorted(str(path.parent) for path in folder.glob(f"*/{METADATA}"))
+        fix = f"give {' or '.join(below)}" if below else "`seediff import` reads other formats"
+        raise UserError(folder, f"is no dataset: it has no {METADATA}", fix)
 
 
 def check_single(folder: Path) -> None:

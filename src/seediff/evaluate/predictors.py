@@ -16,7 +16,8 @@ from ..config.sets import Comparison
 from ..dataset.class_lists import ClassList, check_agree
 from ..dataset.copies import pixel_digest
 from ..dataset.dataset import Dataset
-from ..dataset.formats.format_table import ImportOptions, format_of, options_of
+from ..dataset.formats.format_table import ImportOptions, options_of
+from ..dataset.formats.refusal import format_of
 from ..dataset.native import MASKS
 from ..dataset.sample import Sample
 from ..errors import UserError

@@ -26,6 +26,7 @@ OF_ALL = (
     "parts",
     "set_files",
     "source",
+    "refusal",
     "what_is_there",
 )
 CODECS = sorted({path.stem for path in FOLDER.glob("*.py")} - {*OF_ALL})

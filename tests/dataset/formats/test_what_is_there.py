@@ -12,7 +12,7 @@ from refusals import user_error
 
 from seediff.cli.formats import import_
 from seediff.dataset.dataset import Dataset
-from seediff.dataset.formats.format_table import format_of
+from seediff.dataset.formats.refusal import format_of
 
 run = runner(import_)
 PICTURE, MASK, ROWS = "@image", "@map 1 grey", "@yolo 1"
@@ -47,7 +47,7 @@ def test_the_printed_command_reads_what_is_there(tmp_path, monkeypatch, about):
         Dataset.open(tmp_path / "in")
     (command,) = commands(caught)
     assert not format_ or format_ in command
-    command = [word.replace("…", "cat,dog") for word in command]
+    command = [word.replace("NAME,NAME", "cat,dog") for word in command]
     run(shlex.join(command[1:]))
     assert Dataset.open(tmp_path / "dataset", "native")
 

@@ -20,7 +20,7 @@ from cyclopts import Group, Parameter
 from ...config.class_names import name_of_zero, parse_classes, reserved_id
 from ...config.fields import WORD, Count, Seed, Share, check_fields, read_names
 from ...errors import UserError
-from ...files.reading import check_unpacked, parse_json, read_json
+from ...files.reading import parse_json, read_json
 
 SourceName = Literal["voc", "coco", "yolo", "masks", "cvat", "labelstudio", "labelme"]
 """Formats that SeeDiff reads: the values of `import --from`."""
@@ -233,33 +233,6 @@ def formats_with(options: type, option: str) -> list[str]:
     """The formats that have an option. options: ExportOptions or ImportOptions; other classes have no such options."""
     formats: dict[type, Any] = {ExportOptions: FormatName, ImportOptions: SourceName}
     return [name for name in get_args(formats.get(options)) if option in options_of(options, name)]
-
-
-def format_of(path: Path, labels_alone: bool = False) -> SetFormat:
-    """The format of a set; "native" for what SeeDiff wrote. labels_alone: label maps are to be compared, so those of a
-    public set count more than JSON files beside them, and a folder of PNG files that is of no other format is of the
-    format `masks`. Raises UserError if no format fits."""
-    if not path.exists():
-        raise UserError(path, "no such folder or file")
-    from ..native import METADATA, check_single, part_folders  # imports Pillow
-    from .what_is_there import refusal
-
-    if any((folder / METADATA).is_file() for folder in part_folders(path)):
-        return "native"
-    if labels_alone and codec("masks").find_published(path):
-        return "masks"
-    check_unpacked(path)
-    if path.is_dir():
-        check_single(path)
-    for name in recognise(path):
-        return name
-    if labels_alone and any(path.rglob("*.[pP][nN][gG]")):
-        return "masks"
-    problem = "is not a dataset; name its folder, or a .json, .xml or .yaml file"
-    if path.is_dir():
-        looked_for = ", ".join(FORMATS[name].looked_for for name in READ)
-        problem = f"is no dataset: it has no {METADATA} (native), {looked_for}"
-    raise refusal(UserError(path, problem), path)
 
 
 def recognise(path: Path) -> Iterator[SourceName]:
