@@ -110,8 +110,7 @@ def _computes_bfloat16(device: torch.device) -> bool:
         return False
     if platform.machine() not in ("x86_64", "AMD64"):
         return True
-    checks = [getattr(torch.cpu, name) for name in X86_INSTRUCTIONS if hasattr(torch.cpu, name)]
-    return any(is_there() for is_there in checks)
+    return any(getattr(torch.cpu, name)() for name in X86_INSTRUCTIONS)
 
 
 def mixed_precision(device: torch.device | str, enabled: bool | None = None) -> torch.autocast:

@@ -85,8 +85,13 @@ def first_line(error: BaseException) -> str:
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out. Some libraries raise RuntimeError or OSError with one of these
     texts: torch on cpu and mps, and Pillow."""
-    texts = ("DefaultCPUAllocator", "can't allocate memory", "MPS backend out of memory", "Invalid buffer size")
-    texts += ("out of memory error",)
+    texts = (
+        "DefaultCPUAllocator",
+        "can't allocate memory",
+        "MPS backend out of memory",
+        "Invalid buffer size",
+        "out of memory error",
+    )
     return (
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"

@@ -173,7 +173,7 @@ def seen_shape(sizes: Sizes, shape: Sequence[int], fit: Fit, size: Size | None) 
     return sides if height >= width else (sides[1], sides[0])
 
 
-def sides_of_shape(aspect: float, area: int, multiple: int, largest: int | None = None) -> tuple[int, int]:
+def sides_of_shape(aspect: float, area: int, multiple: int, largest: int | None) -> tuple[int, int]:
     """(longer, shorter) side of a picture in pixels. An error in its proportions counts twice as much as missing area,
     both as logarithms. For example (80, 48) for aspect 1.5, area 64² and multiple 16.
 

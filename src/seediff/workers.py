@@ -39,9 +39,7 @@ def check_workers(count: int) -> None:
 
 
 def in_threads(
-    function: Callable[[Argument], Result],
-    arguments: Sequence[Argument],
-    follow: Follow = iter,
+    function: Callable[[Argument], Result], arguments: Sequence[Argument], follow: Follow
 ) -> Iterator[Result]:
     """Yields `function(argument)` for each argument, in order, computed in at most eight threads. This is faster only
     for a function that releases Python's lock, such as reading files. follow: shows progress."""

@@ -184,7 +184,7 @@ PLANNED = [
         "--model {tmp}",
         "model_index.json: no such file; a folder written by diffusers' save_pretrained",
     ),
-    ("generate", "--size 100x64", "--size: 100x64 must be multiples of 16 for model"),
+    ("generate", "--size 100x64", "--size: 100x64: sides must be multiples of 16 for model"),
     (
         "generate",
         "--size 16384",

@@ -32,7 +32,7 @@ def folder(sd1_folder, tmp_path):
         (
             "model_index.json",
             b'{"_class_name": "KolorsPipeline"}',
-            "is a KolorsPipeline, which is not supported; supported: Stable",
+            'is a "KolorsPipeline", which is not supported; supported: Stable',
         ),
         ("seediff.json", None, r"seediff\.json: is a folder"),
     ],

@@ -169,9 +169,9 @@ def test_interrupted_and_continued_gives_the_same_bytes(tmp_path, found, mask, s
         below = tmp_path / name
         below.mkdir()
         check_interrupted(lambda out, run=run, chosen=chosen: run(chosen, some, out), below, monkeypatch, (11,))
-        with user_error("photos: 3 photographs"):
+        with user_error("photos: .3 photographs"):
             run(chosen, some[:-1], below / "whole")
-    with user_error(r"another configuration \(names: dog → car\); choose"):
+    with user_error(r'another configuration \(names: \["dog"\] → \["car"\]\); choose'):
         segment_photos(segment(names=("car",)), some, tmp_path / "segment/whole")
 
 

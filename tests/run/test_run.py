@@ -130,7 +130,7 @@ def test_device_left_open_is_the_one_begun_with(tmp_path):
     faked(on_cuda, tmp_path / "out")
     assert faked(replace(CONFIG, device="cuda:1"), tmp_path / "out").done == 0
     assert faked(CONFIG, tmp_path / "out").done == 0
-    with user_error("device: cuda → cpu"):
+    with user_error("device: .cuda. → .cpu."):
         faked(replace(CONFIG, device="cpu"), tmp_path / "out")
 
 

@@ -123,10 +123,7 @@ def plan_capture(
 
 
 def plan_segments(
-    family: Family,
-    all_layers: Mapping[str, Layer],
-    segment: SegmentConfig,
-    capture: CaptureConfig = PLAIN_MEANS,
+    family: Family, all_layers: Mapping[str, Layer], segment: SegmentConfig, capture: CaptureConfig = PLAIN_MEANS
 ) -> CapturePlan:
     """The plan for segments. They are made of plain means of self-attention. If the method divides features, no
     attention is captured. family, all_layers, capture: as in `plan_capture`. segment: the method and its constants.

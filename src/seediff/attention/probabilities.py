@@ -87,12 +87,7 @@ class Scratch:
 
 
 def add_probabilities(
-    targets: Sequence[Target],
-    scores: Scores,
-    *,
-    normalize: bool,
-    finite: torch.Tensor,
-    scratch: Scratch | None = None,
+    targets: Sequence[Target], scores: Scores, *, normalize: bool, finite: torch.Tensor, scratch: Scratch | None = None
 ) -> None:
     """Add the mean over heads of the scores' softmax to the running map of every target, in place. A query without any
     visible column has probabilities of 0.

@@ -202,12 +202,7 @@ def run_clean(model: Model, latents: torch.Tensor, prompts: Sequence[str], *, ti
 
 
 def capture_clean(
-    model: Model,
-    latents: torch.Tensor,
-    sentences: Sequence[Sentence] = (),
-    *,
-    timestep: int,
-    kind: Kind,
+    model: Model, latents: torch.Tensor, sentences: Sequence[Sentence] = (), *, timestep: int, kind: Kind
 ) -> list[AttentionMaps]:
     """One kind of attention of images without noise, as plain means over heads and layers: one AttentionMaps per image.
     Rows of self-attention sum to 1; in joint attention its softmax is over the picture's columns alone.

@@ -33,16 +33,10 @@ COMMANDS = {
         "run_commands:generate",
         "Generate images of named classes with pixel masks, as a dataset for training.",
     ),
-    "mask": (
-        "run_commands:mask",
-        "Make pixel masks of named classes in photographs, as a dataset like `generate`'s.",
-    ),
+    "mask": ("run_commands:mask", "Make pixel masks of named classes in photographs, as a dataset like `generate`'s."),
     "segment": ("run_commands:segment", "Divide photographs into segments without class names."),
     "heatmap": ("heatmap:heatmap", "Draw an image, and a heat map of each word of its prompt."),
-    "augment": (
-        "sets:augment",
-        "Add changed copies of samples: spliced, noisy, tilted, occluded, mirrored.",
-    ),
+    "augment": ("sets:augment", "Add changed copies of samples: spliced, noisy, tilted, occluded, mirrored."),
     "look": ("look:look", "View a dataset in the browser, see how each mask was made, and correct masks."),
     "doubt": ("doubt:doubt", "Find the samples whose labels the other samples of a dataset speak against."),
     "check": ("sets:check", "Check a dataset for broken files and labels."),

@@ -23,7 +23,7 @@ OURS = re.compile(r"seediff\.|.*\.(utils\.|check_inputs$)")
 check its calls."""
 
 
-def describe_failure(error: BaseException, line: CommandLine, signal_number: int = 0) -> tuple[int, str]:
+def describe_failure(error: BaseException, line: CommandLine, signal_number: int) -> tuple[int, str]:
     """(exit code, message) for an error. line: the command line that was run. signal_number: of a Ctrl-C or SIGTERM
     that came, which some libraries turn into an error of their own; 0: none came."""
     command = "".join(line.words[:1])
@@ -44,8 +44,6 @@ def describe_failure(error: BaseException, line: CommandLine, signal_number: int
         return 2, describe_memory(error, line.command_options())
     if isinstance(error, OSError):
         return 2, system_reason(error)
-    if isinstance(error, RecursionError):  # a value that a parser could read, but a writer cannot take
-        return 2, "a value in the input is nested too deeply"
     debug = "SEEDIFF_DEBUG=1 shows where"
     if is_of_model(error):
         return 2, f"the model cannot run: {first_line(error)}; one of its configurations may be damaged ({debug})"

@@ -99,8 +99,7 @@ def import_(
         option(RUN, "With --corrects: masks that came back unchanged were looked at, and are accepted.", negative=()),
     ] = False,
     unlabelled: Annotated[
-        bool,
-        option(RUN, "Read images without labels, to paint masks of --classes in `seediff look`.", negative=()),
+        bool, option(RUN, "Read images without labels, to paint masks of --classes in `seediff look`.", negative=())
     ] = False,
     typed: Typed[ImportOptions] = NOTHING,
     dry_run: Annotated[bool, option(RUN, "Read all, print how it was understood, and stop.", negative=())] = False,

@@ -41,12 +41,10 @@ def look(
     ] = "127.0.0.1",
     browser: Annotated[bool, option(PAGE, "Open the page in the browser.", "yes")] = True,
     method: Annotated[
-        str | None,
-        option(PAGE, "FILE.py:FUNCTION: your own mask method to try on the page. The file is executed."),
+        str | None, option(PAGE, "FILE.py:FUNCTION: your own mask method to try on the page. The file is executed.")
     ] = None,
     model: Annotated[
-        str | None,
-        option(PAGE, "Model that finds segments to click in images.", "the model that made the set"),
+        str | None, option(PAGE, "Model that finds segments to click in images.", "the model that made the set")
     ] = None,
     by: Annotated[str | None, option(PAGE, "Reviewer's name, for review.jsonl.", "your user name")] = None,
 ) -> None:

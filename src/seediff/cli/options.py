@@ -37,8 +37,7 @@ Data = Annotated[Path, Parameter(help="Folder of a finished dataset.")]
 RunOut = Annotated[Path, HERE, option(RUN, "Folder for the dataset. Continues an unfinished run there.")]
 NewOut = Annotated[Path, HERE, option(RUN, "New folder; it appears when it is complete.")]
 Link = Annotated[
-    bool,
-    option(RUN, "Hard-link images instead of copying them, where the file system allows it.", "no", negative=()),
+    bool, option(RUN, "Hard-link images instead of copying them, where the file system allows it.", "no", negative=())
 ]
 WithRejected = Annotated[bool, option(RUN, "Also use samples that were rejected in `seediff look`.", "no", negative=())]
 Workers = Annotated[Whole, option(RUN, "Number of processes. The result is the same.", 1)]

@@ -105,7 +105,7 @@ def follow_progress(quiet: bool) -> Callable[[Iterable[T]], Iterable[T]]:
 
 
 @contextmanager
-def progress_lines(counted: str = "images", told: bool = False) -> Iterator[Progress]:
+def progress_lines(counted: str, told: bool) -> Iterator[Progress]:
     """Yields a function that prints progress as lines on stderr, for logs: after a batch, but at most one line in
     LINE_SECONDS, and a last line if there were others. told: as in `bar_or_lines`."""
     # The rate is of this run alone. Before its first item, a report without a text starts the clock again: until then,
@@ -138,7 +138,7 @@ def progress_lines(counted: str = "images", told: bool = False) -> Iterator[Prog
 
 
 @contextmanager
-def progress_bar(counted: str = "images") -> Iterator[Progress]:
+def progress_bar(counted: str) -> Iterator[Progress]:
     """Yields a function that moves a bar on stderr. The bar vanishes at the end."""
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar

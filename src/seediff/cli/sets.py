@@ -41,12 +41,7 @@ Rename = Annotated[
 ]
 
 
-def check(
-    data: Data,
-    *,
-    json: Json = None,
-    quiet: Quiet = False,
-) -> None:
+def check(data: Data, *, json: Json = None, quiet: Quiet = False) -> None:
     """Read every file of a dataset and report problems. Exit code 2 if there are errors; warnings are for you to judge.
 
     For example:
@@ -76,12 +71,7 @@ def check(
         print(f"{data}: no errors, {plural(len(checked.findings), 'warning')}")
 
 
-def stats(
-    data: Data,
-    *,
-    json: Json = None,
-    quiet: Quiet = False,
-) -> None:
+def stats(data: Data, *, json: Json = None, quiet: Quiet = False) -> None:
     """Count each class's images, pixels, areas and pieces in a dataset.
 
     For example: `seediff stats pets --json stats.json`

@@ -30,8 +30,11 @@ def show_result(job: AnyJob, result: RunResult, skipped: str = "") -> None:
     classes = summarize(result.rows, job.classes).classes
     remarks = job.remarks(result)
     table = _numbers_table("class", "images", "flagged", "mean area")
+    asked = getattr(job.config, "per_class", None)
     for row in classes:
-        shown = f"{row.images} of {job.wanted}" if remarks and job.wanted else str(row.images)
+        shown = str(row.images)
+        if remarks and asked:
+            shown += f" of {asked}"
         table.add_row(Text(row.name), shown, show_counts(row.flags) or "0", _share(row.area))
     if job.counts_none:
         table.add_row("none of the classes", str(sum(not row.class_names for row in result.rows)), "–", "–")

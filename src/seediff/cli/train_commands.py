@@ -17,17 +17,7 @@ from ..config.settings import configure
 from ..config.train import TrainConfig, TrainingOptions, make_config
 from ..files.messages import plural
 from .advice import command_line, next_steps, report_unusable, say_notes, say_reading
-from .options import (
-    AT_LEAST_0,
-    AT_LEAST_1,
-    HERE,
-    ConfigFile,
-    DryRun,
-    Quiet,
-    RunOut,
-    Verbose,
-    option,
-)
+from .options import AT_LEAST_0, AT_LEAST_1, HERE, ConfigFile, DryRun, Quiet, RunOut, Verbose, option
 from .progress import bar_or_lines, report_on_interrupt, show_progress
 from .typed import NOTHING, Typed
 
@@ -54,9 +44,7 @@ def train(
         Whole, AT_LEAST_1, option(RUN, "Steps between checkpoints, from which a killed run continues.", 500)
     ] = 500,
     workers: Annotated[
-        Whole | None,
-        AT_LEAST_0,
-        option(RUN, "Number of threads that read images ahead.", "one per core, 8 at most"),
+        Whole | None, AT_LEAST_0, option(RUN, "Number of threads that read images ahead.", "one per core, 8 at most")
     ] = None,
     dry_run: DryRun = False,
     verbose: Verbose = False,
@@ -87,6 +75,7 @@ def train(
 
         check_device(device)
     training = open_training(data, **vars(options))
+    readings = [dataset.reading for dataset in training.sets]
     config, chosen = choose_defaults(typed, config_file, training, out)
     if not quiet:
         sides = side_notes(training.classes) if config.flip else ()
@@ -96,7 +85,7 @@ def train(
 
         for text in describe_training(config, training, out, validate_every, verbose):
             print(text, flush=True)
-        say_reading(*(dataset.reading for dataset in training.sets))
+        say_reading(*readings)
         return
     from ..train.run import train as run
 
@@ -104,7 +93,7 @@ def train(
 
     def begin() -> None:
         if not quiet:
-            say_reading(*(dataset.reading for dataset in training.sets))
+            say_reading(*readings)
 
     with _report_steps(out, total, begin) as keep, bar_or_lines(quiet, "steps", told=True) as progress:
         result = run(

@@ -98,15 +98,10 @@ def alike_names(classes: Iterable[str]) -> list[str]:
 def numbered_names(classes: Iterable[str]) -> list[str]:
     """One line for classes that differ in a number alone, as objects of one class do for some tools: `dog-1`, `dog-2`;
     [] if there are none."""
-    groups: dict[str, list[str]] = {}
-    for name in classes:
-        match = re.fullmatch(r"(.*[^\W\d_])[\s_-]*\d+", name)
-        if match:
-            groups.setdefault(match[1], []).append(name)
-    pairs: list[tuple[str, str]] = []
-    for stem, alike in groups.items():
-        if len(alike) > 1:
-            pairs += [(name, stem) for name in alike]
+    matches = [re.fullmatch(r"(.*[^\W\d_])[\s_-]*\d+", name) for name in classes]
+    stems = {match[0]: match[1] for match in matches if match}
+    counts = Counter(stems.values())
+    pairs = [(name, stem) for name, stem in stems.items() if counts[stem] > 1]
     if not pairs:
         return []
     renames = " ".join(f"--rename {shlex.quote(f'{name}={stem}')}" for name, stem in pairs[:4])
@@ -127,12 +122,7 @@ def reserved_id(name: str) -> int | None:
     return RESERVED.get(name.casefold())
 
 
-def check_meaning(
-    names: Iterable[str],
-    field: object = "classes",
-    *,
-    fix: str = "choose another name",
-) -> None:
+def check_meaning(names: Iterable[str], field: object = "classes", *, fix: str = "choose another name") -> None:
     """Raise UserError for a name that means the background or ignored pixels wherever labels are read: it can be no
     class. names: names that people give to classes. field: where they are given. fix: what to do instead."""
     meanings = {0: "the background (0)", IGNORE: "ignored pixels (255)"}
@@ -229,7 +219,7 @@ def read_class_list(path: Path, first: int = 1, absent: str = ABSENT, *, any_nam
     return parse_class_list(read_lines(path, absent=absent), path, first, any_name=any_name)
 
 
-def parse_class_list(lines: Iterable[str], path: Path, first: int = 1, *, any_name: bool = False) -> dict[int, str]:
+def parse_class_list(lines: Iterable[str], path: Path, first: int, *, any_name: bool) -> dict[int, str]:
     """Id → name, from the lines of a file. The arguments are those of `read_class_list`."""
     given = [composed(line.strip()) for line in lines]
     lines = [line for line in given if line]

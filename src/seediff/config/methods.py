@@ -259,7 +259,7 @@ class SegmentConfig:
     """Exponent of the cosine similarity."""
     edge_rounds: WholeNumber = 20
     """Rounds of PAMR that move the segments to the image's edges; 0: none, as in the papers of diffseg and kmeans."""
-    edge_dilations: Annotated[tuple[Count, ...], WORD] = (4, 8, 16, 32, 64)
+    edge_dilations: Several = (4, 8, 16, 32, 64)
     """Distances of the neighbours that PAMR compares, in pixels of an image whose shorter side has 512."""
     edge_megapixels: Positive = 0.25
     """Larger images are reduced to this for PAMR: its time grows with pixels and segments."""
@@ -270,11 +270,8 @@ class SegmentConfig:
             raise UserError("weights", f"{self.weights} must be numbers for L, L/2, L/4, L/8, not all of them 0")
         if not self.thresholds:
             raise UserError("kl_threshold", "() must be numbers above 0, one, or one per round")
-        if not self.edge_dilations:
-            raise UserError("edge_dilations", "() must be distances in pixels", "for no refinement, edge_rounds 0")
         if self.method == "kmeans" and self.k is None:
-            problem = "kmeans: needs k, the number of segments (6 in the paper)"
-            raise UserError("method", problem)
+            raise UserError("method", "kmeans: needs k, the number of segments (6 in the paper)")
         if self.method != "kmeans" and self.k is not None:
             problem = f"{self.k}: {self.method} finds the number of segments itself"
             raise UserError("k", problem, "add method kmeans, or leave it out")

@@ -4,7 +4,7 @@ its picture; and those that name things of their own."""
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain, pairwise
 from unicodedata import category, normalize
 
@@ -49,9 +49,12 @@ def any_name(names: Sequence[str], ending: str = "") -> re.Pattern[str]:
     return re.compile(rf"{BORDER}(?:{either}){ending}{BORDER}", re.IGNORECASE)
 
 
-def longest_first(names: Sequence[str]) -> list[str]:
-    """The names, the longest first, so that `any_name` prefers `hot dog` to `dog`."""
-    return sorted(names, key=lambda name: len(spoken(name)), reverse=True)
+def name_finder(names: Sequence[str], ending: str = "") -> Callable[[str], list[tuple[str, re.Match[str]]]]:
+    """A function that finds the names in a text: (name, match) of each, from `any_name`. If two names match at one
+    place, the longer name counts: `a hot dog` does not name the class dog. names, ending: as for `any_name`."""
+    ordered = sorted(names, key=lambda name: len(spoken(name)), reverse=True)
+    pattern = any_name(ordered, ending)
+    return lambda text: [(ordered[(match.lastindex or 0) - 1], match) for match in pattern.finditer(text)]
 
 
 def by_class(phrases: Sequence[str], classes: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
@@ -64,11 +67,8 @@ def by_class(phrases: Sequence[str], classes: Sequence[str]) -> Mapping[str, tup
 
 
 def classes_in(texts: Sequence[str], classes: Sequence[str]) -> list[tuple[str, ...]]:
-    """For each text, the classes that it names, in the order of `classes`. If two names match at one place, the longer
-    name counts: `a hot dog` does not name the class dog."""
-    ordered = longest_first(classes)
-    pattern = any_name(ordered)
-    named = [{ordered[(match.lastindex or 0) - 1] for match in pattern.finditer(text)} for text in texts]
+    """For each text, the classes that it names, in the order of `classes`."""
+    named = map(dict, map(name_finder(classes), texts))
     return [tuple(name for name in classes if name in of_text) for of_text in named]
 
 
@@ -83,6 +83,7 @@ def check_prompts(prompts: Sequence[str], field: str = "prompts", classes: Seque
     """
     texts = prompts or ("",)
     named = classes_in([text.replace("{class}", "{}") for text in texts], classes)  # a class may be called `class`
+    find = name_finder(classes, PLURAL)
     for number, (text, names) in enumerate(zip(texts, named, strict=True), 1):
         prompt = f"prompt {number}, {text!r},"
         if not text.isprintable():
@@ -90,13 +91,14 @@ def check_prompts(prompts: Sequence[str], field: str = "prompts", classes: Seque
         labelled = {text: names}  # prompt → the classes that get labels
         if "{class}" in text:
             labelled = {text.replace("{class}", spoken(name)): (name,) for name in classes}
-        for filled, matches in names_and_plurals([*labelled], classes).items():
-            for name, word, is_plural in matches:
-                if name not in labelled[filled] or (is_plural and filled != text):
+        for filled, labels in labelled.items():
+            for name, match in find(filled):
+                is_plural = match.end() > match.end(match.lastindex or 0)  # it ends after the name
+                if name not in labels or (is_plural and filled != text):
                     fix = "write lines that name all their classes, such as 'a dog beside a car'"
                     if is_plural:
-                        fix = f"write {name}, or make {word} a class"
-                    raise UserError(field, f"{prompt} names {word}, which would get no label", fix)
+                        fix = f"write {name}, or make {match[0]} a class"
+                    raise UserError(field, f"{prompt} names {match[0]}, which would get no label", fix)
         if not (names or "{class}" in text):
             lacks = "has no {class}"
             if classes:
@@ -106,19 +108,6 @@ def check_prompts(prompts: Sequence[str], field: str = "prompts", classes: Seque
     if absent and not any("{class}" in text for text in texts):
         fix = "add a line with it, or one with {class}"
         raise UserError(field, f"no prompt names {', '.join(sorted(absent))}", fix)
-
-
-def names_and_plurals(texts: Sequence[str], classes: Sequence[str]) -> dict[str, list[tuple[str, str, bool]]]:
-    """Text → (class, word, is_plural) for each class that the text names, also by an English plural: `two cats` →
-    (cat, cats, True)."""
-    found: dict[str, list[tuple[str, str, bool]]] = {}
-    ordered = longest_first(classes)
-    pattern = any_name(ordered, ending=PLURAL)
-    for text in texts:
-        matches = [(match.lastindex or 0, match) for match in pattern.finditer(text)]
-        # A match that ends after its name has the ending of a plural.
-        found[text] = [(ordered[i - 1], match[0], match.end() > match.end(i)) for i, match in matches]
-    return found
 
 
 def check_subclasses(phrases: Sequence[str], classes: Sequence[str]) -> None:
@@ -166,12 +155,11 @@ AND = re.compile(r"\W*and\s+(?:(?:an?|the|another|some|two|three)\s+(?:\S+\s+)*)
 def things_named(text: str, words: Sequence[str], joined: bool = False) -> list[str]:
     """The words that name things of their own in a prompt. Of words that follow each other ("red sofa"), only the last
     does. joined: whether to return only words that `and` joins, as in `a dog and a red cat on grass`: dog, cat."""
-    ordered = longest_first(words)
     shown = f"{text}."
-    found = [*any_name(ordered).finditer(text)]
-    ends = [*(after.start() for after in found[1:]), len(shown)]
-    things = [match for match, end in zip(found, ends, strict=False) if shown[match.end() : end].strip()]
-    ands = [bool(AND.fullmatch(text[match.end() : after.start()])) for match, after in pairwise(things)]
+    found = name_finder(words)(text)
+    ends = [*(after.start() for _, after in found[1:]), len(shown)]
+    things = [thing for thing, end in zip(found, ends, strict=False) if shown[thing[1].end() : end].strip()]
+    ands = [bool(AND.fullmatch(text[match.end() : after.start()])) for (_, match), (_, after) in pairwise(things)]
     ands = [False, *ands, False]
-    kept = [match for number, match in enumerate(things) if not joined or any(ands[number : number + 2])]
-    return [*dict.fromkeys(ordered[(match.lastindex or 1) - 1] for match in kept)]
+    kept = (word for number, (word, _) in enumerate(things) if not joined or any(ands[number : number + 2]))
+    return [*dict.fromkeys(kept)]

@@ -18,7 +18,6 @@ from .fields import (
     KEPT,
     MASKS,
     MODEL,
-    MOST,
     RESEARCH,
     WORD,
     AtLeastZero,
@@ -150,15 +149,12 @@ class GenerateConfig(DatasetConfig):
             raise UserError("capture.flip", "is for photographs, not generated images", "leave it out")
         if max(self.group_sizes) > len(self.classes):
             raise UserError("classes_per_image", f"{shown} is more than {plural(len(self.classes), 'class')}")
-        count = self.per_class * len(self.classes) * len(self.group_sizes) // sum(self.group_sizes)
-        if count > MOST:
-            raise UserError("per_class", f"{self.per_class} would be {count} images, more than {MOST}")
         plain = [prompt for prompt in self.prompts if "{class}" not in prompt]
         if plain and self.group_sizes != (1,):
             raise UserError("classes_per_image", f"{shown}: the prompt {plain[0]!r} names its own", "leave it out")
-        if self.subclasses and len(plain) == len(self.prompts):
-            raise UserError("subclasses", "have no place in prompts without {class}", "leave them out")
         if self.subclasses:
+            if len(plain) == len(self.prompts):
+                raise UserError("subclasses", "have no place in prompts without {class}", "leave them out")
             check_subclasses(self.subclasses, self.classes)
         if self.size is not None:
             object.__setattr__(self, "size", check_size(self.size))
@@ -314,8 +310,7 @@ def check_attention(size: Size | None, factor: int) -> None:
     sees them; None: the model's own. factor: the model's pixels per latent position, along a side."""
     side = MAX_LATENT * factor
     if size is not None and math.prod(shape_of(size)) > side**2:
-        most = f"{side}" if isinstance(size, int) else f"{side}x{side} in area"
-        problem = f"{size} must be at most {most} for this model, whose attention would not fit into memory"
+        problem = f"{size} is more than the area {side}x{side}, with which this model's attention fits into memory"
         raise UserError("size", problem, "photographs may have any size")
 
 

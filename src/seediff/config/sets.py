@@ -9,18 +9,7 @@ from cyclopts import Group, Parameter
 
 from ..errors import UserError
 from .class_names import parse_classes, split_names
-from .fields import (
-    WORD,
-    AnySeed,
-    Count,
-    Seed,
-    Share,
-    Whole,
-    WholeNumber,
-    check_fields,
-    read_names,
-    shown,
-)
+from .fields import WORD, AnySeed, Count, Seed, Share, Whole, WholeNumber, check_fields, read_names, shown
 from .settings import Settings
 
 OPERATIONS = ("splice-RxC", "noise", "perspective", "boxes", "flip")
@@ -178,8 +167,6 @@ class Criteria:
         check_fields(self)
         if self.min_piece > 1 and self.max_components is None:
             raise UserError("min_piece", "works only with --max-components N")
-        if self.min_area > self.max_area:
-            raise UserError("min_area", f"{self.min_area} must be at most max_area = {self.max_area}")
 
 
 NO = Parameter(negative=(), show_default="no")

@@ -99,12 +99,6 @@ class BatchConfig(Settings):
     dtype: str | None
     threads: int | None
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        most = max(256, 4 * (os.cpu_count() or 1))  # thousands crash the process, without a message
-        if self.threads is not None and self.threads > most:
-            raise UserError("threads", f"{self.threads} is more than {most}", "use as many as the machine has cores")
-
     @property
     def model_label(self) -> str:
         """The model's name in rows and on pages. For a local folder it is the last part of the path, so that outputs do
@@ -324,12 +318,4 @@ def differences(old: Settings, new: Settings) -> list[str]:
     configurations make the same bytes."""
     before = old.values()
     after = new.values()
-    return [f"{key}: {_text(before[key])} → {_text(after[key])}" for key in before if before[key] != after[key]]
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return "unset"
-    if isinstance(value, tuple):
-        return ",".join(map(str, value))
-    return str(value) or "''"
+    return [f"{key}: {show_json(before[key])} → {show_json(after[key])}" for key in before if before[key] != after[key]]

@@ -52,9 +52,8 @@ def check_sides(shape: Sequence[int], what: str, name: str, multiple: int, large
     """
     size = size_text(shape)
     if any(side % multiple for side in shape):
-        rule = "a multiple" if isinstance(size, int) else "multiples"
         near = size_text([max(multiple, round(side / multiple) * multiple) for side in shape])
-        raise UserError(what, f"{size} must be {rule} of {multiple} for model '{name}', for example {near}")
+        raise UserError(what, f"{size}: sides must be multiples of {multiple} for model '{name}', for example {near}")
     if largest is not None and max(shape) > largest:
         raise UserError(
             what, f"{size} must be at most {largest} for model '{name}', which has no positions beyond that"

@@ -96,12 +96,7 @@ def overlay(
 
 
 def draw_mask(
-    image: np.ndarray,
-    label_map: np.ndarray,
-    side: int,
-    regions: np.ndarray | None = None,
-    *,
-    dim: float = 0.0,
+    image: np.ndarray, label_map: np.ndarray, side: int, regions: np.ndarray | None = None, *, dim: float = 0.0
 ) -> np.ndarray:
     """As `overlay`, but with a longer side of at most `side` pixels."""
     labels = shrink(label_map, side, Image.Resampling.NEAREST)

@@ -82,8 +82,9 @@ def thumbnail(image: np.ndarray, label_map: np.ndarray) -> np.ndarray:
 def jpeg_uri(image: np.ndarray) -> str:
     """The data URI of a JPEG of a picture (H, W, 3) uint8. Colours are not subsampled, so that edges of masks stay
     sharp."""
-    return data_uri("jpeg", compress_image(image, "JPEG", quality=85, subsampling=0))
+    return data_uri(compress_image(image, "JPEG", quality=85, subsampling=0))
 
 
-def data_uri(kind: str, data: bytes) -> str:
-    return f"data:image/{kind};base64," + base64.b64encode(data).decode("ascii")
+def data_uri(data: bytes) -> str:
+    """The data URI of a JPEG file."""
+    return "data:image/jpeg;base64," + base64.b64encode(data).decode("ascii")

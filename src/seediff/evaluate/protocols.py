@@ -98,7 +98,7 @@ class Protocol:
     def _targets(self, names: Mapping[str, str | None]) -> dict[str, str | None]:
         """`comparison_key` of a name → the protocol's class; None: ignored. names: the names that differ from the
         protocol's own → the protocol's class or None."""
-        own_names = dict(zip(self.classes, self.classes, strict=True))
+        own_names = {name: name for name in self.classes}
         return {comparison_key(name): target for name, target in {**own_names, **names}.items()}
 
     def _table(self, classes: Mapping[int, str], targets: Mapping[str, str | None]) -> tuple[np.ndarray, bool]:

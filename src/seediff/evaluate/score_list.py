@@ -15,17 +15,7 @@ import numpy as np
 from ..config.fields import check_seed
 from ..errors import UserError
 from ..files.messages import plural
-from ..metrics.scores import (
-    FEWEST,
-    MEASURES,
-    Counted,
-    Estimate,
-    Measure,
-    accuracy,
-    labelled,
-    mean_estimate,
-    resample,
-)
+from ..metrics.scores import FEWEST, MEASURES, Counted, Estimate, Measure, accuracy, labelled, mean_estimate, resample
 from .protocols import Protocol
 from .tables import BEHIND, ScoreTable, Value
 

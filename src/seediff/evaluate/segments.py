@@ -50,11 +50,7 @@ class SegmentScores(Scores):
 
 
 def evaluate_segments(
-    predictions: Path | str,
-    labels: Path | str,
-    *,
-    progress: Progress = lambda done, total, name: None,
-    **options: Any,
+    predictions: Path | str, labels: Path | str, *, progress: Progress = lambda done, total, name: None, **options: Any
 ) -> SegmentScores:
     """Compare a folder of segment maps with a folder of labels.
 

@@ -53,10 +53,7 @@ def stored_bytes(source: Path | bytes) -> bytes:
 
 @contextmanager
 def open_image(
-    source: Path | bytes,
-    where: str | None = None,
-    *,
-    max_megapixels: float = MAX_MEGAPIXELS,
+    source: Path | bytes, where: str | None = None, *, max_megapixels: float = MAX_MEGAPIXELS
 ) -> Iterator[Image.Image]:
     """Opens a picture and reads its header; its pixels are decoded in the block.
 
@@ -120,7 +117,7 @@ def check_plain(image: Image.Image, name: Path | str) -> None:
         raise UserError(name, "has several frames or pages", "save the one you want as a separate image")
 
 
-def in_rgb(image: Image.Image, name: Path | str = "the image") -> Image.Image:
+def in_rgb(image: Image.Image, name: Path | str) -> Image.Image:
     """The opened picture in RGB. Raises UserError as `check_plain` does."""
     check_plain(image, name)
     return image if image.mode == "RGB" else image.convert("RGB")
@@ -197,10 +194,15 @@ def as_pixels(image: ImageInput) -> np.ndarray:
             check_plain(image, "the image")  # before copying, because a copy has one frame
             return _decode(image.copy(), "the image")
     pixels = np.asarray(image)
-    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or min(pixels.shape[:2]) < SHORTEST_SIDE:
+    if not is_rgb(pixels) or min(pixels.shape[:2]) < SHORTEST_SIDE:
         least = f"(H, W, 3) of uint8 with both sides at least {SHORTEST_SIDE}"
         raise UserError("the image", f"is an array {pixels.shape} of {pixels.dtype}", f"give {least}")
     return pixels
+
+
+def is_rgb(pixels: np.ndarray) -> bool:
+    """Whether an array is a picture, (H, W, 3) uint8."""
+    return pixels.ndim == 3 and pixels.shape[2] == 3 and pixels.dtype == np.uint8
 
 
 def _decode(image: Image.Image, name: Path | str) -> np.ndarray:

@@ -17,7 +17,7 @@ from itertools import chain
 from pathlib import Path
 
 from ..errors import UserError, first_line
-from .names import CLASSES, METADATA
+from .names import CLASSES, CONFIG, METADATA
 from .reading import open_regular, real
 
 LEFTOVER = re.compile(r"\.[0-9a-f]{16}\.part")
@@ -99,7 +99,7 @@ def append(path: Path, data: bytes, *, durable: bool = False) -> None:
             os.fsync(file.fileno())
 
 
-def clear_leftovers(folder: Path, below: Collection[str] = ()) -> None:
+def clear_leftovers(folder: Path, below: Collection[str]) -> None:
     """Remove half-written files of killed runs from a folder, without following links. below: names of folders in it,
     which are searched at any depth."""
     inner = [folder / name for name in below if not (folder / name).is_symlink()]
@@ -115,11 +115,9 @@ LOCK = ".lock"
 
 
 def parse_folder(text: Path | str) -> Path:
-    """The path in a text. Raises UserError for an address such as `s3://…`, and for a text that cannot be a path."""
+    """The path in a text. Raises UserError for an address such as `s3://…`, and for an empty text."""
     if not str(text).strip():
         raise UserError(repr(text), "empty path", "the current folder is .")
-    if "\0" in str(text):
-        raise UserError(text, "has a null character, which no path may have")
     if isinstance(text, str) and "://" in text:
         fix = "name a folder on this machine, and copy it there with `aws s3 sync` or `rclone copy`"
         raise UserError(text, "is an address", fix)
@@ -142,6 +140,24 @@ def check_outside(out: Path) -> None:
     for folder in real(out).parents:
         if (folder / METADATA).is_file() and (folder / CLASSES).is_file():
             raise UserError(out, f"is inside of the dataset {folder}", "choose a folder beside it")
+
+
+def names_begun(out: Path, what: str) -> set[str]:
+    """The names in a folder in which an output was begun, without hidden ones; empty for a missing or empty folder.
+    what: the output, such as "an output". Raises UserError for a file, for a folder with other contents, and as
+    `check_outside` does."""
+    if not out.exists():
+        check_outside(out)
+        return set()
+    if not out.is_dir():
+        raise UserError(out, "there is a file where the folder should be")
+    names = {entry.name for entry in out.iterdir() if not entry.name.startswith(".")}
+    if not names:
+        check_outside(out)
+    elif CONFIG not in names:
+        problem = f"not empty, and not {what} of SeeDiff (it holds {min(names)}, but no {CONFIG})"
+        raise UserError(out, problem, "choose another folder")
+    return names
 
 
 def free_bytes(out: Path) -> int:

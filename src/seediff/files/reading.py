@@ -48,8 +48,15 @@ Json = dict[str, Any]
 Byte = Annotated[int, msgspec.Meta(ge=0, le=255)]
 BOM = b"\xef\xbb\xbf"
 # A type's name in msgspec's messages → the words in ours.
-TYPE_WORDS = {"str": "a text", "int": "a whole number", "float": "a number", "bool": "true or false", "array": "a list"}
-TYPE_WORDS |= {"object": "an object", "null": "null"}
+TYPE_WORDS = {
+    "str": "a text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "an object",
+    "null": "null",
+}
 TYPE = re.compile(f"`((?:{'|'.join(TYPE_WORDS)}| [|] )+)`")
 """Matches the names of types in msgspec's messages, such as `str | null` in backquotes."""
 _ONE_AT_A_TIME = threading.RLock()

@@ -19,7 +19,7 @@ from starlette.responses import Response
 
 from ..attention.maps import AttentionMaps
 from ..config.methods import METHOD_FACTS, level_name
-from ..config.names_in_texts import ANY_WORD, any_name, longest_first
+from ..config.names_in_texts import ANY_WORD, name_finder
 from ..dataset.reviews import REMADE
 from ..drawing.colours import to_levels
 from ..drawing.overlays import shrink
@@ -272,10 +272,7 @@ def find_words(maps: AttentionMaps, model: str | None) -> list[dict[str, Any]]:
     prompt[start:end] is the word. maps: the attention, which knows the columns of the classes. model: the model whose
     tokenizers find the other words, if they are on this machine; None to find only the classes."""
     # 1. Classes
-    names = longest_first(list(maps.words))
-    found = dict[tuple[int, int], tuple[int, ...]]()
-    for match in any_name(names).finditer(maps.prompt):
-        found[match.span()] = maps.words[names[(match.lastindex or 1) - 1]]
+    found = {match.span(): maps.words[name] for name, match in name_finder([*maps.words])(maps.prompt)}
 
     # 2. Words outside the classes' names
     readers = _readers(model) if model and " | " not in maps.prompt else ()

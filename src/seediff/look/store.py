@@ -84,13 +84,7 @@ class SampleState:
 def as_made(number: int, sample: Sample) -> SampleState:
     """The state of a sample before all actions. number: its position in the set."""
     review = sample.row.review_or_empty
-    made = Action(
-        sample=sample.name,
-        version=0,
-        action="",
-        verdict=review.verdict,
-        by=review.by or "",
-    )
+    made = Action(sample=sample.name, version=0, action="", verdict=review.verdict, by=review.by or "")
     return SampleState(number, sample, (made,))
 
 

@@ -19,6 +19,7 @@ import torch
 from ..attention.maps import AttentionMaps
 from ..config.methods import MaskConfig, check_capture, maps_read
 from ..errors import UserError
+from ..files.image_files import is_rgb
 from ..files.label_maps import IGNORE
 from ..rows.values import area_flags
 from ..view import View
@@ -62,7 +63,7 @@ def make_masks(
     level that was not captured.
     """
     if image is not None:
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        if not is_rgb(image):
             raise UserError(f"the image must be uint8 (H, W, 3), not {image.dtype} {image.shape}")
         size = (image.shape[0], image.shape[1])
     elif size is None or config.pamr or config.sam is not None:

@@ -105,11 +105,7 @@ def log_ratio(maps: AttentionMaps, class_name: str) -> torch.Tensor:
 
 
 def find_classes(
-    model: Model,
-    latents: torch.Tensor,
-    sentences: Sequence[Sequence[Sentence]],
-    *,
-    template: str = DEFAULT_PROMPTS[0],
+    model: Model, latents: torch.Tensor, sentences: Sequence[Sequence[Sentence]], *, template: str = DEFAULT_PROMPTS[0]
 ) -> list[dict[str, float]]:
     """For each image, class → presence score, in the order of the sentences.
 

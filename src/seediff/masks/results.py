@@ -147,12 +147,7 @@ class MaskResult:
         return as_detections(self.label_map, 1, self.classes, [*self.confidence.values()])
 
 
-def as_detections(
-    values: np.ndarray,
-    first: int,
-    names: Sequence[str],
-    confidence: Sequence[float],
-) -> Detections:
+def as_detections(values: np.ndarray, first: int, names: Sequence[str], confidence: Sequence[float]) -> Detections:
     """The mask, box and confidence of each entry with pixels. `class_id` is the entry's number from 0 on,
     `data["class_name"]` its name.
 

@@ -261,9 +261,8 @@ def read_settings(whole: Path | str) -> ModelSettings:
 def unsupported(name: str, pipeline: Any) -> UserError:
     """The error for a model whose pipeline belongs to no family. name: the model's name. pipeline: the pipeline's class
     in its model_index.json, where anything may stand."""
-    text = pipeline[:100] if isinstance(pipeline, str) else show_json(pipeline)
     supported = ", ".join(f"{family.title} ({', '.join(family.pipelines)})" for family in families())
-    return UserError("model", f"{name}: is a {text}, which is not supported", f"supported: {supported}")
+    return UserError("model", f"{name}: is a {show_json(pipeline)}, which is not supported", f"supported: {supported}")
 
 
 def check_known_classes(name: str, known: Sequence[str] | None, classes: Sequence[str], field: str = "classes") -> None:
@@ -282,7 +281,7 @@ def check_known_classes(name: str, known: Sequence[str] | None, classes: Sequenc
 
 def _read_config(folder: Path | None, part: str) -> dict[str, Any]:
     """The config.json of a part of a model; empty if it is missing or cannot be read."""
-    try:
-        return read_json(folder / part / "config.json", dict[str, Any]) if folder else {}
-    except UserError:
-        return {}
+    if folder is not None:
+        with suppress(UserError):
+            return read_json(folder / part / "config.json", dict[str, Any])
+    return {}

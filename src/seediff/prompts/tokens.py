@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from ..config.class_names import DEFAULT_PROMPTS, join_classes, spoken
-from ..config.names_in_texts import UNSPACED, any_name, longest_first
+from ..config.names_in_texts import UNSPACED, name_finder
 from ..errors import UserError, shorten
 from ..models.families.inputs import Reader
 
@@ -57,13 +57,11 @@ class TokenizedPrompt(NamedTuple):
         set if there are none. end: the column after the last column of the text."""
         if self.is_too_long:  # the last place is for the end token
             end = min(end, self.first + self.reader.limit - 1)
-        ordered = longest_first(phrases)
         columns_of: dict[str, set[int]] = {phrase: set() for phrase in phrases}
-        for match in any_name(ordered).finditer(self.text):
-            assert match.lastindex is not None
+        for phrase, match in name_finder(phrases)(self.text):
             columns = self._columns_at(*match.span())
             if max(columns, default=0) < end:
-                columns_of[ordered[match.lastindex - 1]] |= columns
+                columns_of[phrase] |= columns
         return columns_of
 
     def _columns_at(self, start: int, stop: int) -> set[int]:

@@ -86,7 +86,7 @@ def _hub_config(rows: Sequence[Row]) -> dict[str, Any]:
     return config
 
 
-def renewed_card(card: str, rows: Sequence[Row], parts: bool = False) -> str:
+def renewed_card(card: str, rows: Sequence[Row], parts: bool) -> str:
     """A card, of which people may have changed the text, after keys of rows changed: with the types of all keys. parts:
     also with the number of samples in each part, as the first fact."""
     config = json.dumps(_hub_config(rows), ensure_ascii=False)

@@ -24,7 +24,7 @@ from ..rows.doubt import doubt
 from ..rows.row import Row
 from ..rows.values import explain_flag
 from .card import dataset_card, plain_facts, render
-from .set_summary import SetFacts, Summary, for_drawings, nobody_checked, summarize
+from .set_summary import SetFacts, Summary, doubts, summarize
 
 AUGMENTATIONS = "augmentations.jpg"
 """A picture in the folder of a dataset from `augment`. It shows a sample before and after each kind of change."""
@@ -58,12 +58,7 @@ class SampleTile:
     flags: Sequence[str]
 
 
-def write_reports(
-    folder: Path,
-    facts: SetFacts,
-    rows: Sequence[Row],
-    classes: Sequence[str],
-) -> None:
+def write_reports(folder: Path, facts: SetFacts, rows: Sequence[Row], classes: Sequence[str]) -> None:
     """Write the card and the page of a native dataset. rows: of metadata.jsonl. classes: label i + 1 is
     classes[i]. Raises UserError as `summarize` and `write_page` do."""
     summary = summarize(rows, classes, facts.rejected)
@@ -85,12 +80,12 @@ def write_page(folder: Path, facts: SetFacts, rows: Sequence[Row], summary: Summ
         summary=summary,
         facts=plain_facts({"images": summary.images, **facts.entries}),
         prompts=facts.prompts,
-        doubts=[*map(sentence, (*for_drawings(rows), *nobody_checked(rows)))],
+        doubts=[*map(sentence, doubts(rows))],
         classes=list(zip(tags, [count.cells() for count in summary.classes], strict=True)),
         reading=facts.reading,
         flags=[(kind, explain_flag(kind)) for kind in summary.kinds],
         tiles=list(_tiles(folder, rows, tags)),
-        augmentations=data_uri("jpeg", read_bytes(sheet)) if sheet.is_file() else "",
+        augmentations=data_uri(read_bytes(sheet)) if sheet.is_file() else "",
         ignore_colour=css_colour(255),
     )
     path = folder / PREVIEW

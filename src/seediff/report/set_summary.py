@@ -112,7 +112,7 @@ def samples_from(rows: Iterable[Row], name: str) -> str:
 
 def provenance(rows: Sequence[Row]) -> dict[str, str]:
     """Fact → text: what made images and masks, what people decided, and the parts."""
-    reviews = [row.review_or_empty for row in rows if row.review_or_empty.verdict or row.review_or_empty.corrected]
+    reviews = [row.review_or_empty for row in rows if row.review_or_empty.judged]
     decisions = Counter(review.verdict for review in reviews if review.verdict)
     decided = show_counts({**decisions, "corrected": sum(bool(review.corrected) for review in reviews)})
     reviewed = f"{len(reviews)} of {plural(len(rows), 'image')}"
@@ -138,13 +138,15 @@ def nobody_checked(rows: Sequence[Row]) -> list[str]:
     count = sum(row.unchecked for row in rows)
     if not count:
         return []
-    whose = "these masks" if count == len(rows) else f"the masks of {plural(count, 'image')}"
+    whose = "these masks"
+    if count < len(rows):
+        whose = f"the masks of {plural(count, 'image')}"
     return [f"a model made {whose}; nobody has checked them"]
 
 
 def doubts(rows: Sequence[Row]) -> list[str]:
     """Lines about what to know before the masks of a set are used."""
-    return [*nobody_checked(rows), *for_drawings(rows)]
+    return [*for_drawings(rows), *nobody_checked(rows)]
 
 
 def _count_classes(

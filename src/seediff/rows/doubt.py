@@ -38,8 +38,7 @@ def most_doubtful(rows: Sequence[Row], count: int = 10) -> list[Doubtful]:
     found = list[Doubtful]()
     for position in np.argsort(-doubt(rows), kind="stable").tolist():
         row = rows[position]
-        judged = row.review_or_empty.verdict or row.review_or_empty.corrected
-        if len(found) < count and not np.isnan(ranks[position]).all() and not judged:
+        if len(found) < count and not np.isnan(ranks[position]).all() and not row.review_or_empty.judged:
             of_support, of_confidence = ranks[position]
             scores = row.support if of_support <= of_confidence or np.isnan(of_confidence) else row.confidence
             found.append(Doubtful(position, min(scores or {}, key=(scores or {}).__getitem__)))

@@ -132,6 +132,11 @@ class Review(Kept, frozen=True, kw_only=True):
     """The constants with which `seediff look` made the mask anew."""
 
     @property
+    def judged(self) -> bool:
+        """Whether a person has judged or changed the mask."""
+        return bool(self.verdict or self.corrected)
+
+    @property
     def remade(self) -> bool:
         """Whether a method made the mask anew."""
         return self.made is not None
@@ -318,8 +323,7 @@ class Row(Kept, frozen=True, kw_only=True):
     @property
     def unchecked(self) -> bool:
         """Whether a method made the mask, and no person has judged or changed it: it is a pseudo-label."""
-        review = self.review_or_empty
-        return bool(self.method) and not review.verdict and not review.corrected
+        return bool(self.method) and not self.review_or_empty.judged
 
     @property
     def replaced(self) -> bool:

@@ -141,10 +141,7 @@ def ids_by_name(classes: Iterable[str]) -> dict[str, int]:
 
 
 def shown_classes(
-    labels: np.ndarray,
-    classes: Sequence[str],
-    named: Sequence[str] = (),
-    where: str = "a label map",
+    labels: np.ndarray, classes: Sequence[str], named: Sequence[str] = (), where: str = "a label map"
 ) -> Shown:
     """The classes that a label map shows.
 

@@ -125,10 +125,6 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec"]):
     def count(self) -> int:
         return sample_count(self.config)
 
-    @property
-    def wanted(self) -> int | None:
-        return self.config.per_class
-
     def remarks(self, result: RunResult) -> list[str]:
         """Lines about samples that were drawn again; empty if none was."""
         config = self.config
@@ -220,8 +216,9 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec"]):
                 spec = sample.spec
                 reasons = self.reasons_to_reject(sample)
                 if reasons:
-                    about = Row(index=spec.index, attempt=attempt, seed=spec.seed, classes=spec.classes)
-                    rejected.append(about.replace(flags=tuple(reasons)))
+                    flags = tuple(reasons)
+                    about = Row(index=spec.index, attempt=attempt, seed=spec.seed, classes=spec.classes, flags=flags)
+                    rejected.append(about)
                     specs.append(spec)
                 else:
                     kept.append(sample)
@@ -281,16 +278,14 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec"]):
 
     def about(self, left_out: Sequence[Row]) -> SetFacts:
         rejected = count_flags(left_out, self.classes)
-        return replace(super().about(left_out), prompts=self.config.prompts, rejected=rejected)
+        return replace(super().about(left_out), rejected=rejected)
 
     def contents(self) -> Iterator[str]:
         config = self.config
         images = self.count
         yield f"{plural(images, 'image')} in {plural(len(config.batches(images)), 'batch')}, {self._extent()}"
-        counts: Counter[str] = Counter()
         prompts = dict.fromkeys(prompt for prompt, _ in self.prompts)
-        for spec in sample_specs(config):
-            counts.update(spec.classes)
+        counts = Counter(chain.from_iterable(spec.classes for spec in sample_specs(config)))
         yield f"Classes: {', '.join(f'{name} {counts[name]}' for name in config.classes)}"
         yield f"Prompts: {len(prompts)} different"
         yield from (f"  {prompt}" for prompt in [*prompts][:PROMPTS_SHOWN])

@@ -174,17 +174,13 @@ class Job(ABC, Generic[Config, Item]):
         """Facts about the whole run for the dataset card and the page. They have no times and no paths, so that they
         are reproducible. left_out: the rows about what did not become a sample."""
         method = getattr(self.config, "method", "")
-        return SetFacts({"model": self.config.model_label, "method": method, "version": __version__})
+        entries = {"model": self.config.model_label, "method": method, "version": __version__}
+        return SetFacts(entries, getattr(self.config, "prompts", ()))
 
     @cached_property
     def doubts(self) -> Sequence[str]:
         """Warnings about doubtful results."""
         return ()
-
-    @property
-    def wanted(self) -> int | None:
-        """The number of images that were asked for of each class; None if there is no such number."""
-        return None
 
     def remarks(self, result: RunResult) -> list[str]:
         """Lines about a finished output, for the summary."""

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,14 +16,12 @@ from ..dataset.encoding import encode_photo, encode_soft
 from ..dataset.sample import SOFT, Extras, Sample
 from ..dataset.shapes.objects import scored_pieces
 from ..dataset.writing import Encoded, encode_sample
-from ..errors import UserError
 from ..files.image_files import read_photo
 from ..files.photo_files import Photo
 from ..models.describe import ModelInfo
 from ..models.registry import Model
 from ..models.saving_memory import Offload
 from ..prompts.tokens import split_prompts
-from ..report.set_summary import SetFacts
 from ..rows.row import Row
 from ..rows.values import ids_by_name
 from ..version import __version__
@@ -32,7 +30,7 @@ from .engine import Engine
 from .job import Made, Ready
 from .loop import run
 from .output import RunResult
-from .photos import PhotoJob, PhotoSpec, fingerprinted, photo_specs, read_each
+from .photos import PhotoJob, PhotoSpec, read_each
 from .plan import Plan, plan_model
 
 # torch takes seconds to import. A run that only reports an error, or is finished already, should not wait for it.
@@ -68,32 +66,8 @@ class MaskJob(PhotoJob[MaskPhotosConfig]):
     """Makes masks of the classes in photographs with `PhotoMasker`."""
 
     product = "masks"
-    named = "Classes"
+    named = "classes"
     counts_none = True
-
-    @classmethod
-    def of(
-        cls,
-        config: MaskPhotosConfig,
-        photos: Iterable[Photo],
-        classes_of: Mapping[str, Sequence[str]] | None = None,
-        *,
-        info: ModelInfo | None = None,
-        offload: Offload = "none",
-    ) -> MaskJob:
-        """The job for these photographs. config: the classes, the model and the constants. photos, classes_of: as in
-        `mask_photos`. info: the model, if it was found already. offload: as in `load_model`. Raises UserError for
-        classes of single photographs that the configuration lacks."""
-        specs = photo_specs(photos, config.classes, classes_of or {})
-        unknown = sorted(set().union(*(spec.words for spec in specs)) - set(config.classes))
-        if unknown:
-            raise UserError(f"classes of single photographs that the dataset does not have: {', '.join(unknown)}")
-        config = fingerprinted(config, specs, config.classes)
-        return cls(config, info=info, offload=offload, specs=specs)
-
-    @property
-    def words(self) -> Sequence[str]:
-        return self.config.classes
 
     @property
     def classes(self) -> Sequence[str]:
@@ -139,16 +113,8 @@ class MaskJob(PhotoJob[MaskPhotosConfig]):
         )
         with self.timer("writing"):
             return encode_masked(
-                self.config,
-                spec.photo.name,
-                encode_photo(spec.photo.path, view.pixels),
-                masks,
-                found.maps,
-                row,
+                self.config, spec.photo.name, encode_photo(spec.photo.path, view.pixels), masks, found.maps, row
             )
-
-    def about(self, left_out: Sequence[Row]) -> SetFacts:
-        return replace(super().about(left_out), prompts=self.config.prompts)
 
 
 def encode_masked(

@@ -25,7 +25,7 @@ from ..dataset.writing import Encoded
 from ..errors import Notice, UserError
 from ..files.image_files import stored_bytes
 from ..files.names import BATCHES, CONFIG, FAILED, REJECTED
-from ..files.outputs import LEFTOVER, LOCK, check_outside, open_folder, write_atomic
+from ..files.outputs import names_begun, open_folder, write_atomic
 from ..files.reading import Json, inside, read_json, read_toml
 from ..rows.row import IN_PLACE, Row, as_row
 from ..version import __version__
@@ -144,16 +144,9 @@ def config_to_continue(out: Path, config: Config) -> Config:
     device, numbered, _ = (config.device or "").partition(":")
     if numbered:  # the number of a GPU changes nothing
         config = replace(config, device=device)
-    if out.exists() and not out.is_dir():
-        raise UserError(out, "there is a file where the folder should be")
-    entries = out.iterdir() if out.is_dir() else ()
-    names = {entry.name for entry in entries if entry.name != LOCK and not LEFTOVER.fullmatch(entry.name)}
+    names = names_begun(out, "an output")
     if not names:
-        check_outside(out)
         return config
-    if CONFIG not in names:
-        problem = f"not empty, and not an output of SeeDiff (it holds {min(names)}, but no {CONFIG})"
-        raise UserError(out, problem, "choose another folder")
     # Without a finished batch, nothing is lost if another configuration begins
     binds = native.METADATA in names or has_records(out)
     try:

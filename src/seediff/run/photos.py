@@ -5,15 +5,13 @@ nothing in photographs."""
 from __future__ import annotations
 
 import hashlib
-from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from types import MappingProxyType
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from ..config.class_names import reading_key
 from ..config.runs import MaskPhotosConfig, PredictConfig, SegmentPhotosConfig
@@ -23,6 +21,7 @@ from ..files.names import FAILED
 from ..files.photo_files import Photo, photo_list
 from ..files.reading import composed, read_csv
 from ..models.describe import ModelInfo
+from ..models.saving_memory import Offload
 from ..models.short_names import FOR_DRAWINGS, REAL
 from ..rows.row import Row
 from .job import ModelJob
@@ -30,6 +29,7 @@ from .job import ModelJob
 PhotosConfig = TypeVar("PhotosConfig", MaskPhotosConfig, SegmentPhotosConfig, PredictConfig)
 SeenConfig = TypeVar("SeenConfig", MaskPhotosConfig, SegmentPhotosConfig)
 Read = TypeVar("Read")
+SelfOfPhotos = TypeVar("SelfOfPhotos", bound="PhotoJob[Any]")
 CLASSES_CSV = "classes.csv"
 
 
@@ -43,16 +43,14 @@ class PhotoSpec:
     """The words that the model looks for in the photograph."""
 
 
-def photo_specs(
-    photos: Iterable[Photo], words: tuple[str, ...] = (), own: Mapping[str, Sequence[str]] = MappingProxyType({})
-) -> list[PhotoSpec]:
+def photo_specs(photos: Iterable[Photo], words: tuple[str, ...], own: Mapping[str, Sequence[str]]) -> list[PhotoSpec]:
     """The specifications of photographs. words: looked for in each. own: photo name → the words that are looked for in
     this photograph instead."""
     found = enumerate(photo_list(photos))
     return [PhotoSpec(index, photo, tuple(own.get(photo.name, words))) for index, photo in found]
 
 
-def fingerprinted(config: PhotosConfig, specs: Sequence[PhotoSpec], words: tuple[str, ...] = ()) -> PhotosConfig:
+def fingerprinted(config: PhotosConfig, specs: Sequence[PhotoSpec], words: tuple[str, ...]) -> PhotosConfig:
     """The configuration with a text such as `12 photographs (3f2a…)`, which changes with the name, the size in bytes
     and the own words of any photograph, so that only the same run continues. config: as the user gave it. specs: one
     per photograph. words: of the configuration; a photograph has its own if they are others."""
@@ -98,17 +96,37 @@ class PhotoJob(ModelJob[SeenConfig, PhotoSpec]):
     product: ClassVar[str]
     """What the model makes, for messages: "masks" or "segments"."""
     named: ClassVar[str]
-    """What the job's words are, for messages: "Classes" or "Names"."""
+    """The field of the configuration with all words that the model looks for: "classes" or "names"."""
 
     specs: Sequence[PhotoSpec] = ()
+
+    @classmethod
+    def of(
+        cls: type[SelfOfPhotos],
+        config: Any,
+        photos: Iterable[Photo],
+        own: Mapping[str, Sequence[str]] | None = None,
+        *,
+        info: ModelInfo | None = None,
+        offload: Offload = "none",
+    ) -> SelfOfPhotos:
+        """The job for these photographs, from `find_photos`. config: as the user gave it. own: photo name → the words
+        to look for in this photograph instead of all. info: the model, if it was found already. offload: as in
+        `load_model`. Raises UserError for words of single photographs that the configuration lacks."""
+        words = getattr(config, cls.named)
+        specs = photo_specs(photos, words, own or {})
+        unknown = sorted(set().union(*(spec.words for spec in specs)).difference(words))
+        if unknown:
+            raise UserError(f"{cls.named} of single photographs that the dataset does not have: {', '.join(unknown)}")
+        return cls(fingerprinted(config, specs, words), info=info, offload=offload, specs=specs)
 
     def items(self) -> Sequence[PhotoSpec]:
         return self.specs
 
     @property
-    @abstractmethod
     def words(self) -> Sequence[str]:
         """All words that the model looks for in any photograph."""
+        return getattr(self.config, self.named)
 
     @property
     def word_lists(self) -> Sequence[tuple[str, ...]]:
@@ -119,7 +137,7 @@ class PhotoJob(ModelJob[SeenConfig, PhotoSpec]):
         count = len(self.specs)
         yield f"{self.product} of {plural(count, 'image')} in {plural(len(self.config.batches(count)), 'batch')}"
         if self.words:
-            yield f"{self.named}: {', '.join(self.words)}"
+            yield f"{self.named.capitalize()}: {', '.join(self.words)}"
 
     @cached_property
     def doubts(self) -> Sequence[str]:
@@ -205,8 +223,8 @@ class ListedClasses:
 def list_classes(paths: Sequence[Path], photos: Sequence[Photo], given: Sequence[str]) -> ListedClasses:
     """The classes that a table gives to photographs. paths: the photographs and their folders. given: the classes that
     somebody gave, or the path of a table. Raises UserError."""
-    table = _find_table(paths, given)
-    tables = filter(Path.is_file, (path / CLASSES_CSV for path in paths))
+    tables = [*filter(Path.is_file, (path / CLASSES_CSV for path in paths))]
+    table = _find_table(tables, given)
     unread = [other for other in tables if table is None or not other.samefile(table)]
     if table is None:
         return ListedClasses(unread=unread)
@@ -216,10 +234,10 @@ def list_classes(paths: Sequence[Path], photos: Sequence[Photo], given: Sequence
     return listed
 
 
-def _find_table(paths: Sequence[Path], classes: Sequence[str]) -> Path | None:
-    """The table with the classes of each photograph: the one that --classes names, or without --classes a classes.csv
-    in one of the folders; None without a table. paths: the photographs and their folders. classes: what was typed.
-    Raises UserError for a table together with names, and for several tables."""
+def _find_table(tables: Sequence[Path], classes: Sequence[str]) -> Path | None:
+    """The table with the classes of each photograph: the one that --classes names, or without --classes the one in the
+    photographs' folders; None without a table. tables: those in the folders. classes: what was typed. Raises UserError
+    for a table together with names, and for several tables."""
     for name in classes:
         if name.lower().endswith(".csv"):
             if len(classes) > 1:
@@ -228,7 +246,6 @@ def _find_table(paths: Sequence[Path], classes: Sequence[str]) -> Path | None:
             return Path(name)
     if classes:
         return None
-    tables = [path / CLASSES_CSV for path in paths if (path / CLASSES_CSV).is_file()]
     if len(tables) > 1:
         raise UserError(f"{tables[0]} and {tables[1]}: only one table of classes can be used: name it with --classes")
     return tables[0] if tables else None

@@ -173,7 +173,9 @@ def model_line(config: RunConfig, info: ModelInfo, offload: Offload, size: int |
     if not info.files.is_whole:
         where = f"{info.family.title}: {Parts(info.files, info.family, info.files.index()).line}, {where}"
     line = f"Model: {config.model} ({where})"
-    return line if offload == "none" else f"{line}, offload {offload}"
+    if offload != "none":
+        line += f", offload {offload}"
+    return line
 
 
 def weight_bytes(config: RunConfig, info: ModelInfo) -> int | None:

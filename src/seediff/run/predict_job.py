@@ -30,12 +30,7 @@ from .photos import PhotoSpec, fingerprinted, photo_specs, read_each
 
 
 def predict(
-    model: Path | str,
-    paths: Sequence[Path | str],
-    out: Path | str,
-    *,
-    progress: Progress | None = None,
-    **options: Any,
+    model: Path | str, paths: Sequence[Path | str], out: Path | str, *, progress: Progress | None = None, **options: Any
 ) -> RunResult:
     """Segment photographs with a trained segmenter, in the dataset `out`. The same call continues a run that was
     stopped at any moment.
@@ -63,8 +58,8 @@ class PredictJob(Job[PredictConfig, PhotoSpec]):
     @classmethod
     def of(cls, config: PredictConfig, photos: Iterable[Photo]) -> PredictJob:
         """The job for these photographs."""
-        specs = photo_specs(photos)
-        return cls(fingerprinted(config, specs), specs=specs)
+        specs = photo_specs(photos, (), {})
+        return cls(fingerprinted(config, specs, ()), specs=specs)
 
     @cached_property
     def classes(self) -> Sequence[str]:
@@ -95,9 +90,8 @@ class PredictJob(Job[PredictConfig, PhotoSpec]):
 
     def encoded(self, spec: PhotoSpec, pixels: np.ndarray, labels: np.ndarray) -> Encoded:
         """The row and files of a photograph. pixels: (H, W, 3) uint8. labels: (H, W) uint8."""
-        row = Row(source=spec.photo.name, method=self.config.command, version=__version__)
-        if image_digest(spec.photo.path) in self.trained_on:
-            row = row.replace(trained_on=True)
+        was_seen = image_digest(spec.photo.path) in self.trained_on
+        row = Row(source=spec.photo.name, method=self.config.command, version=__version__, trained_on=was_seen or None)
         with self.timer("writing"):
             image = encode_photo(spec.photo.path, pixels)
             return encode_sample(Sample(image, labels, row=row, name=spec.photo.name), self.classes)

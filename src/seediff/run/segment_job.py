@@ -33,7 +33,7 @@ from .engine import Engine
 from .job import EncodeSample, Made, Ready
 from .loop import run
 from .output import RunResult
-from .photos import PhotoJob, PhotoSpec, fingerprinted, photo_specs, read_each
+from .photos import PhotoJob, PhotoSpec, read_each
 from .plan import Plan, plan_model
 
 if TYPE_CHECKING:
@@ -66,26 +66,7 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig]):
     """Divides photographs into segments, and names the segments."""
 
     product = "segments"
-    named = "Names"
-
-    @classmethod
-    def of(
-        cls,
-        config: SegmentPhotosConfig,
-        photos: Iterable[Photo],
-        *,
-        info: ModelInfo | None = None,
-        offload: Offload = "none",
-    ) -> SegmentJob:
-        """The job for these photographs. config: the model, the method and its constants. photos: as in
-        `segment_photos`. info: the model, if it was found already. offload: as in `load_model`."""
-        specs = photo_specs(photos, config.names)
-        config = fingerprinted(config, specs, config.names)
-        return cls(config, info=info, offload=offload, specs=specs)
-
-    @property
-    def words(self) -> Sequence[str]:
-        return self.config.names
+    named = "names"
 
     @property
     def classes(self) -> Sequence[str]:
@@ -107,27 +88,18 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig]):
             split_prompts(model.readers, words)
         return plan
 
-    def read(self, model: Model, spec: PhotoSpec) -> View:
-        """What the model sees of a photograph. Raises UserError if it cannot be divided."""
-        from ..view import view_photo
-
-        return view_photo(model.sizes, read_photo(spec.photo.path), self.config.fit, self.config.size)
-
     def make(self, ready: Ready, items: Sequence[PhotoSpec]) -> Made:
         from ..segments.make_segments import make_segments
+        from ..view import view_photo
 
         config = self.config
         model, _ = ready.of_model()
         with self.timer("reading"):
-            specs, views, failed = read_each(items, partial(self.read, model))
-        with self.timer("segmenting"):
-            segments = make_segments(
-                model,
-                views,
-                config.segment,
-                seed=config.seed,
-                batch_size=config.batch_size,
+            specs, views, failed = read_each(
+                items, lambda spec: view_photo(model.sizes, read_photo(spec.photo.path), config.fit, config.size)
             )
+        with self.timer("segmenting"):
+            segments = make_segments(model, views, config.segment, seed=config.seed, batch_size=config.batch_size)
         samples: list[EncodeSample] = []
         with self.timer("naming"):
             for spec, view, of_photo in zip(specs, views, segments, strict=True):
@@ -141,14 +113,8 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig]):
 
         if not words:
             return []
-        return name_photo(
-            model,
-            view,
-            segments.label_map,
-            words,
-            timestep=self.config.segment.timestep_shown,
-            threshold=self.config.name_threshold,
-        )
+        timestep, threshold = self.config.segment.timestep_shown, self.config.name_threshold
+        return name_photo(model, view, segments.label_map, words, timestep=timestep, threshold=threshold)
 
     def encoded(self, spec: PhotoSpec, segments: Segments, names: Sequence[SegmentName]) -> Encoded:
         """The row and files of a photograph. names: one per segment; empty without words."""

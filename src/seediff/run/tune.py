@@ -234,7 +234,7 @@ def ask(model: Model, classes: Mapping[int, str], photo: LabelledPhoto) -> list[
 
     shown, unclear = classes_shown(model, photo.truth, classes, photo.view.seen)
     clear = [name for name in dict.fromkeys(classes.values()) if name not in unclear]
-    about_photo = questions(shown, clear, photo.index, seed=0)
+    about_photo = questions(shown, clear, photo.index)
     sentences = [split_prompts(model.readers, words) for _, words in about_photo]
     answers: list[Answer] = []
     scores_of = find_classes(model, photo.latents[[0] * len(sentences)], sentences)
@@ -268,7 +268,7 @@ def score_names(
     return names
 
 
-def questions(shown: Sequence[str], classes: Sequence[str], index: int, seed: int) -> list[tuple[str, tuple[str, ...]]]:
+def questions(shown: Sequence[str], classes: Sequence[str], index: int) -> list[tuple[str, tuple[str, ...]]]:
     """The questions (group, classes) about a picture: which of the classes does it show? The groups are the ways in
     which people use `mask`:
 
@@ -276,9 +276,10 @@ def questions(shown: Sequence[str], classes: Sequence[str], index: int, seed: in
         one      one of its classes; and in a second question, one other class
         many     many classes at once, in several sentences
 
-    shown: the picture's classes. classes: all classes. index: the picture's number. seed: chooses the other classes.
+    shown: the picture's classes. classes: all classes. index: the picture's number, which chooses the other
+    classes, too.
     """
-    rng = np.random.default_rng((seed, index))
+    rng = np.random.default_rng((0, index))
     others = [str(name) for name in rng.permutation([name for name in classes if name not in shown])]
     several = [*shown, *others[: index % (MOST_ABSENT + 1)]]
     shuffled = tuple(several[i] for i in rng.permutation(len(several)))
@@ -289,7 +290,7 @@ def questions(shown: Sequence[str], classes: Sequence[str], index: int, seed: in
     return [(group, names) for group, names in groups if names]
 
 
-def classes_to_tune(data: Dataset, vocabulary: Sequence[str] | None, chosen: Sequence[str] = ()) -> dict[int, str]:
+def classes_to_tune(data: Dataset, vocabulary: Sequence[str] | None, chosen: Sequence[str]) -> dict[int, str]:
     """Id → name of the classes on which thresholds are tuned: classes of a set that the model knows. vocabulary: the
     words that the model knows; None: any. chosen: the classes that the user named; empty: all. Raises UserError if the
     set lacks a chosen class, or if the model knows no class."""

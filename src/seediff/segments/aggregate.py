@@ -20,7 +20,7 @@ Weights = Literal["proportional", "uniform"] | Sequence[float]
 """The weight of each resolution; `level_weights` explains the values."""
 
 
-def level_weights(grids: Iterable[Grid], lattice: Grid, weights: Weights = "proportional") -> dict[Grid, float]:
+def level_weights(grids: Iterable[Grid], lattice: Grid, weights: Weights) -> dict[Grid, float]:
     """Size (height, width) of a resolution → its share in the aggregate, which is above 0. Shares sum to 1. The finest
     resolution comes first.
 

@@ -24,12 +24,7 @@ BAND = 512
 
 
 def diffseg(
-    rows: torch.Tensor,
-    size: Grid,
-    *,
-    num_points: int = 16,
-    kl_thresholds: Sequence[float] = (1.1,) * 3,
-    refine: bool = False,
+    rows: torch.Tensor, size: Grid, *, num_points: int = 16, kl_thresholds: Sequence[float], refine: bool = False
 ) -> torch.Tensor:
     """Object proposals (P, h, w) float64, each a distribution over positions. `label` turns them into segments.
 

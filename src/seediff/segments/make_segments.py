@@ -79,12 +79,7 @@ class Segments:
 
 
 def make_segments(
-    model: Model,
-    views: Sequence[View],
-    config: SegmentConfig,
-    *,
-    seed: int = 0,
-    batch_size: int = 8,
+    model: Model, views: Sequence[View], config: SegmentConfig, *, seed: int = 0, batch_size: int = 8
 ) -> list[Segments]:
     """The segments of each photograph, in order.
 

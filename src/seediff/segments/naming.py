@@ -62,7 +62,7 @@ def name_maps(maps: AttentionMaps, names: Sequence[str]) -> torch.Tensor:
 
 
 def name_segments(
-    label_map: np.ndarray, maps: torch.Tensor, names: Sequence[str], threshold: float = 0.0
+    label_map: np.ndarray, maps: torch.Tensor, names: Sequence[str], threshold: float
 ) -> list[SegmentName]:
     """The name of each segment 0 … S − 1: the name whose map has the highest mean in the segment. This mean is the
     score. A segment gets no name if its score is below `threshold`, or if it has no pixels.
@@ -84,13 +84,7 @@ def name_segments(
 
 
 def name_photo(
-    model: Model,
-    view: View,
-    label_map: np.ndarray,
-    words: Sequence[str],
-    *,
-    timestep: int,
-    threshold: float,
+    model: Model, view: View, label_map: np.ndarray, words: Sequence[str], *, timestep: int, threshold: float
 ) -> list[SegmentName]:
     """The name of each segment of a photograph.
 

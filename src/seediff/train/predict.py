@@ -16,6 +16,7 @@ from ..config.train import LARGEST_SIDE
 from ..dataset.split import positions_of
 from ..devices import check_device, default_device
 from ..errors import UserError
+from ..files.image_files import is_rgb
 from ..masks.arithmetic import highest
 from .data import PAD
 from .models import NETWORKS, Network, class_scores, load_network
@@ -59,7 +60,7 @@ class Segmenter:
         if side is not None and not STRIDE <= side <= LARGEST_SIDE:
             raise UserError("side", f"{side}: must be a whole number of pixels from {STRIDE} to {LARGEST_SIDE}")
         for number, image in enumerate(images):
-            if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            if not is_rgb(image):
                 raise UserError(f"image {number}", f"must be (height, width, 3) uint8, not {image.shape} {image.dtype}")
         label_maps: dict[int, np.ndarray] = {}
         for numbers in positions_of(image.shape for image in images):

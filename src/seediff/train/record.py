@@ -26,7 +26,7 @@ from ..dataset.sample import Sample
 from ..errors import UserError, foreign_errors
 from ..files.messages import show_json
 from ..files.names import CARD, CONFIG
-from ..files.outputs import check_outside, check_unused, write_atomic
+from ..files.outputs import check_unused, names_begun, write_atomic
 from ..files.reading import fit, read_json, read_lines
 from ..files.tensors import read_header, write_tensors
 from ..models.no_code import check_settings
@@ -137,14 +137,8 @@ def read_state(path: Path) -> TrainingProgress:
 def find_begun(out: Path) -> TrainConfig | None:
     """The configuration of the training in a folder; None for an empty or missing folder. Raises UserError if the
     folder holds anything else."""
-    entries = out.iterdir() if out.is_dir() else ()
-    names = [entry.name for entry in entries if not entry.name.startswith(".")]
-    if not names:
-        check_outside(out)
+    if not names_begun(out, "a training"):
         return None
-    if CONFIG not in names:
-        problem = f"not empty, and not a training of SeeDiff (it holds {min(names)})"
-        raise UserError(out, problem, "choose another folder")
     try:
         return load_config(out / CONFIG, TrainConfig)
     except UserError as error:

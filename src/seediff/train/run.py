@@ -304,10 +304,7 @@ class _Training:
     def _write_network(self) -> None:
         config = self.network.config
         config.architectures = [type(self.network).__name__]
-        about = {
-            **json.loads(config.to_json_string(use_diff=False)),
-            "test_side": self.config.test_side,
-        }
+        about = {**json.loads(config.to_json_string(use_diff=False)), "test_side": self.config.test_side}
         weights = {name: value.cpu().contiguous() for name, value in self.network.state_dict().items()}
         write_tensors(self.out / "model.safetensors", weights, {"format": "pt"})
         write_atomic(self.out / "config.json", (json.dumps(about, indent=2) + "\n").encode())

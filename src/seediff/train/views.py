@@ -67,12 +67,7 @@ def draw_losses(history: np.ndarray, stages: Sequence[Stage], batch_size: int) -
 
 
 def model_card(
-    config: TrainConfig,
-    data: TrainingData,
-    state: TrainingProgress,
-    history: np.ndarray,
-    parameters: int,
-    chart: bool,
+    config: TrainConfig, data: TrainingData, state: TrainingProgress, history: np.ndarray, parameters: int, chart: bool
 ) -> str:
     """The text of a trained network's README.md. history: see HISTORY. parameters: how many the network has. chart:
     whether the file CHART exists."""

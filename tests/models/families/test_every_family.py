@@ -272,7 +272,7 @@ def test_sizes_out_of_rule(model):
     """The nearest size that works is named, and it works."""
     unit, largest = model.sizes.multiple, model.sizes.largest
     size, near = f"{3 * unit + 1}x{2 * unit}", f"{3 * unit}x{2 * unit}"
-    with user_error(rf"^size: {size} must be multiples of {unit} for model '.*', for example {near}$"):
+    with user_error(rf"^size: {size}: sides must be multiples of {unit} for model '.*', for example {near}$"):
         generate(model, size=size)
     if largest is not None:
         for size in (f"{largest + unit}x{unit}", f"{unit}x{largest + unit}"):
