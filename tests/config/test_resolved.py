@@ -45,7 +45,7 @@ def place(tmp_path, monkeypatch):
     stage = SimpleNamespace(items=[SimpleNamespace(size=lambda: (512, 512))], step_count=lambda size: 1)
     monkeypatch.setattr(
         "seediff.train.stages.open_training",
-        lambda *_, **__: SimpleNamespace(stages=(stage,), validation=(), classes=()),
+        lambda *_, **__: SimpleNamespace(stages=(stage,), validation=(), classes=(), sets=()),
     )
     monkeypatch.setattr("seediff.devices.default_device", lambda: "cuda")
     return tmp_path

@@ -60,7 +60,7 @@ def test_images(folder, tmp_path, capsys):
     capsys.readouterr()
     assert main(f"predict {folder} {tmp_path}/photos --out {out}".split()) == 0
     assert "2 images in" in capsys.readouterr().out
-    assert "another configuration (flip: False → True" in refused(
+    assert "another configuration (flip: false → true" in refused(
         capsys, f"predict {folder} {tmp_path}/photos --out {out} --flip"
     )
     assert "none: no such folder\n" in refused(capsys, f"predict {tmp_path}/none {tmp_path}/photos --out {out}2")
