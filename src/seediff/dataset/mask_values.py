@@ -47,7 +47,8 @@ def read_mask(path: Path, class_list: ClassList) -> np.ndarray:
     found = np.array([ids.get(value, -1) for value in present.tolist()])[places.reshape(values.shape)]
     for value in values[found < 0][:1].tolist():
         what = f"id {value}"
-        fix = "if its numbers are of objects, `--from masks --numbers objects --classes cell` reads them so"
+        fix = "name a class for each id, in order (`--classes voc`: VOC's twenty); numbers of objects are read by "
+        fix += "`--from masks --numbers objects --classes cell`"
         if kind == "colour":
             fix = ""
             what = f"the colour {','.join(str(value >> shift & 255) for shift in (16, 8, 0))}"

@@ -43,6 +43,7 @@ PAIRED = (
     "`seediff import` pairs images and labels of the same names: --from yolo --images FOLDER --labels FOLDER for .txt, "
     "--from masks --images FOLDER --masks FOLDER for .png"
 )
+OTHERS = "labels of another kind are read after an export as COCO or YOLO, or as PNG masks of ids of classes"
 UNLABELLED = "to paint masks of images without labels: `seediff import {} --classes dog,cat --unlabelled --out dataset`"
 
 
@@ -129,8 +130,10 @@ def _pairs(path: Path, rows: Rows) -> Iterator[str]:
 def _ways(rows: Rows) -> Iterator[str]:
     """What can be done with images and labels for which no command was found."""
     images, labels = _images_and_labels(rows)
-    if labels:
+    if images or labels:
         yield PAIRED
+    if images and not labels:
+        yield OTHERS
     if images:
         yield UNLABELLED.format(shlex.quote(str(images[0])))
 

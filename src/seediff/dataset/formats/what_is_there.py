@@ -23,8 +23,12 @@ MOST_LINES = 6
 """Maximum number of lines about what is there."""
 ROWS, GREY = "of YOLO's rows", "grey, or with a palette"
 ABOUT = (
-    (".json", rb'\s*\[\s*\{[^{]*"image_id"', "results of COCO (predictions); an annotation file names images, too"),
-    (".xml", rb".*<bndbox>", "of boxes, which are no masks"),
+    (
+        ".json",
+        rb'\s*\[\s*\{[^{]*"image_id"',
+        "results of COCO (predictions): import the annotation file that names the images",
+    ),
+    (".xml", rb".*<bndbox>", "of boxes, which are no masks: `seediff mask` makes masks of photographs"),
     (".txt", rb"\s*\d+(\s+[-+.\de]+){4,}\s*(\n|$)", ROWS),
     (".png", rb".{25}[\x00\x03]", GREY),
     (".png", rb".{25}", "in colour"),
@@ -78,7 +82,7 @@ def about(file: Path) -> str:
         return "to be unpacked first"
     suffix = file.suffix.lower()
     if looks_like_image(file.name) and suffix not in IMAGE_SUFFIXES:
-        return "but only PNG and JPEG are read"
+        return "but only PNG and JPEG are read: save them as PNG"
     data = b""
     with suppress(OSError), open(file, "rb") as opened:
         data = opened.read(4096)
