@@ -433,7 +433,7 @@ def divide() -> None:
         edit = edit_of(asked, number)
         image = Image.new("1", (WIDTH, HEIGHT))
         ImageDraw.Draw(image).line([*points, points[-1]], 1)
-        near = binary_dilation(image, CORNERS)
+        near = np.asarray(binary_dilation(image, CORNERS), bool)
         if kind == "brush":
             edit = Edit("brush", partial(np.where, near, np.uint8(chance.randrange(3))))
         elif kind == "undo":
@@ -445,7 +445,7 @@ def divide() -> None:
         elif kind == "cut":
             for of, pixels in before:
                 inside = np.frombuffer(pixels, bool).reshape(SHAPE)
-                parts, count = label(inside & ~near, CORNERS)
+                parts, count = pieces_of(inside & ~near)
                 for part in (*(parts == one for one in range(1, count + 1)), inside & (not (inside & near).any())):
                     owners = [one for one in after if (np.frombuffer(one[1], bool).reshape(SHAPE) & part).any()]
                     assert len(owners) <= 1, (of, points)
@@ -458,6 +458,12 @@ def divide() -> None:
         raise UserError("set", "`filter` refused it")
 
 
+def pieces_of(mask: np.ndarray) -> tuple[np.ndarray, int]:
+    """(map, number) of the connected pieces of a mask (H, W) bool; the map is (H, W) with 0 outside of them."""
+    found: Any = label(mask, CORNERS)
+    return found
+
+
 def same_division() -> bool:
     """Whether `out` has the objects that the last lines of review.jsonl say."""
     last = {one["sample"]: one for one in map(json.loads, Path("set/review.jsonl").read_text().splitlines())}
@@ -466,7 +472,7 @@ def same_division() -> bool:
         labels = np.array(Image.open("set/" + (row.get("mask") or f"masks/{sample.name}.png")))
         numbers = np.zeros(SHAPE, int)
         for one in range(1, 255):
-            pieces = label(labels == one, CORNERS)[0]
+            pieces, _ = pieces_of(labels == one)
             numbers += np.where(pieces > 0, pieces + numbers.max(), 0)
         if row.get("objects"):
             numbers = np.array(Image.open("set/" + row["objects"]), int)

@@ -53,6 +53,8 @@ def test_classes_are_renamed_joined_and_removed(tmp_path):
         [3, 0, 0, 0, 0],
         [1, 1, 0, 0, 0],
     ]
+    joined = Dataset.open(tmp_path / "old").renamed({"car": "Car"})
+    assert joined[0].metadata["area"] == pytest.approx({"Car": 0.6})
     one, two, three = rows_of(new)
     assert (one["classes"], one["class_ids"], one["area"]) == (["Car"], [2], {"Car": 0.6})
     assert (one["confidence"], one["flags"], one["instances"]) == ({"Car": 0.25}, ["small:Car"], [2, 2])

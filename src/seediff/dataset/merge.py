@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import chain, count
@@ -134,7 +135,13 @@ def renamed_row(row: Row, names: Renames) -> Row:
         row = row.replace(
             flags=tuple(dict.fromkeys(kind + sign + name for kind, name, sign in flags if name or not sign))
         )
-    return row.replace(**{key: _renamed(getattr(row, key), names) for key in OF_CLASSES})
+    values = {key: _renamed(getattr(row, key), names) for key in OF_CLASSES}
+    if row.area is not None:  # classes that are joined show the pixels of all
+        areas = defaultdict[str, float](float)
+        for name, share in row.area.items():
+            areas[names.get(name, name)] += share
+        values["area"] = {name: areas[name] for name in values["area"]}
+    return row.replace(**values)
 
 
 def _renamed(value: Any, names: Renames) -> Any:
