@@ -78,7 +78,7 @@ def test_a_filtered_split_or_merged_set_knows_what_made_each_mask(copied, tmp_pa
     assert len(list((tmp_path / "merged" / CONFIGS).iterdir())) == 2
     for name in ("filtered", "train", "merged"):
         check_explained(tmp_path / name)
-    assert {finding.kind for finding in check_dataset(tmp_path / "merged").findings} <= {"duplicate", "near"}
+    assert {finding.kind for finding in check_dataset(tmp_path / "merged").findings} <= {"duplicate", "empty", "near"}
 
 
 def test_a_mask_that_was_made_on_the_page_or_by_a_person_is_explained_as_that(copied, tmp_path):

@@ -136,12 +136,13 @@ def renamed_row(row: Row, names: Renames) -> Row:
             flags=tuple(dict.fromkeys(kind + sign + name for kind, name, sign in flags if name or not sign))
         )
     values = {key: _renamed(getattr(row, key), names) for key in OF_CLASSES}
-    if row.area is not None:  # classes that are joined show the pixels of all
-        areas = defaultdict[str, float](float)
-        for name, share in row.area.items():
-            areas[names.get(name, name)] += share
-        values["area"] = {name: areas[name] for name in values["area"]}
-    return row.replace(**values)
+    area = values["area"]
+    if area is not None:  # classes that are joined show the pixels of all
+        sums = defaultdict[str, float](float)
+        for name, share in (row.area or {}).items():
+            sums[names.get(name, name)] += share
+        area = {name: sums[name] for name in area}
+    return row.replace(**{**values, "area": area})
 
 
 def _renamed(value: Any, names: Renames) -> Any:
