@@ -266,6 +266,13 @@ def upright(points: Any) -> bool:
     )
 
 
+def turned(corners: np.ndarray) -> bool:
+    """Whether four corners are those of a turned box: its diagonals have one middle."""
+    return len(corners) == 4 and bool(
+        np.abs(corners[[0, 1]] + corners[[2, 3]] - corners[0] - corners[2]).max() <= 0.003
+    )
+
+
 def read_coco(folder: Path) -> Shapes:
     document = json.loads((folder / "annotations/instances_train.json").read_text())
     names = {float(one["id"]): meant(one["name"]) for one in document["categories"]}
@@ -304,7 +311,7 @@ def read_yolo(folder: Path) -> Shapes:
             else:
                 flat = np.floor(points + 0.01).clip(0, (WIDTH - 1, HEIGHT - 1))
                 mask = drawn("polygon", [tuple(point) for point in flat])
-                is_box = len(points) == 4 or upright(shares)
+                is_box = upright(shares) or turned(np.reshape(shares, (-1, 2)))
                 boxes.append(("ignore", mask)) if is_box else masks.append((names[int(number)], mask))
         yield stem, [*boxes, *sorted(masks, key=area, reverse=True)]
 
