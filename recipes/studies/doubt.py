@@ -14,6 +14,7 @@ from scipy import ndimage
 from scipy.stats import rankdata
 
 from recipes.mini.sets import dataset_ids, load_set
+from seediff.config.sets import DOUBT_STEPS
 from seediff.config.train import make_config
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.sample import Sample
@@ -38,7 +39,13 @@ DRAWS = 1000
 
 
 def run_faults(
-    *, out: Path, data: Path | None = None, count: int = 500, seeds: tuple[int, ...] = (0,), weights: str = "pretrained"
+    *,
+    out: Path,
+    data: Path | None = None,
+    count: int = 500,
+    seeds: tuple[int, ...] = (0,),
+    weights: str = "pretrained",
+    steps: int = DOUBT_STEPS,
 ) -> None:
     """How many planted faults stand first in the order of doubt. A tenth of the labels has one.
 
@@ -54,6 +61,8 @@ def run_faults(
         Of the faults and the cross-fit; each seed's set is ordered by itself.
     weights
         Of the cross-fit's segmenters: pretrained or scratch.
+    steps
+        Of each training.
     """
     exact = Dataset.open(data) if data else exact_scenes("truth")
     mixed = np.random.default_rng(0).permutation(len(exact))
@@ -61,7 +70,7 @@ def run_faults(
     for seed in seeds:
         chosen = np.roll(mixed, -count * seed)[:count]
         planted, kinds = plant(Dataset(exact.classes, [exact[n] for n in chosen.tolist()]), seed)
-        found.append((doubt(with_support(planted, seed, weights)), kinds))
+        found.append((doubt(with_support(planted, seed, weights, steps)), kinds))
     order, kind = map(np.concatenate, zip(*found, strict=True))
     by_kind = {name: among_first(order, kind == name, 0.2) for name in KINDS}
     write(out, {"planted": ({"doubt": order}, kind != "")}, in_worst_fifth=by_kind)
@@ -133,10 +142,10 @@ def faulty(kind: str, labels: np.ndarray, shown: np.ndarray, classes: int, rng: 
     return resized
 
 
-def with_support(data: Dataset, seed: int, weights: str = "pretrained") -> list[Row]:
+def with_support(data: Dataset, seed: int, weights: str = "pretrained", steps: int = DOUBT_STEPS) -> list[Row]:
     """The rows of a set with the `support` of a cross-fit."""
     config = make_config({**TINY, "weights": weights, "seed": seed})
-    supports = cross_fit(data, config)
+    supports = cross_fit(data, config, steps=steps)
     return [sample.row.replace(support=found) for sample, found in zip(data, supports, strict=True)]
 
 

@@ -17,7 +17,6 @@ from typing import Any
 from ...config.class_names import MAX_CLASSES
 from ...errors import BELOW, UserError
 from ...files.reading import check_unpacked
-from .. import native
 from ..native import METADATA, check_single, part_folders
 from .format_table import FORMATS, READ, SetFormat, codec, recognise
 from .set_files import IMAGE_SUFFIXES, SetFiles
@@ -83,7 +82,7 @@ def refusal(error: UserError, path: Path, name: str | None = None) -> UserError:
 def _commands(path: Path, files: Sequence[Path], name: str | None) -> list[str]:
     """The line about the command that reads what is there, if exactly one does: as a set of a known format, which may
     be in a folder, or else as pairs of images and labels in two folders. The rest is as for `refusal`."""
-    own = sorted(str(file.parent) for file in files if file.name == native.METADATA)
+    own = sorted(str(file.parent) for file in files if file.name == METADATA)
     if own:
         return [f"give {' or '.join(own[:MOST_LINES])}"]
     if len(files) <= MOST_TRIED:
